@@ -1,0 +1,59 @@
+# ybis_library(NAME DEPS...)     static library of every .cc of the folder and the folders below it
+# ybis_program(NAME DEPS...)     the same as a program, all but main.cc in a library NAME_lib that tests link
+# ybis_test(NAME DEPS...)        one GoogleTest program of every *_test.cc of the folder, labelled `unit`
+# Sources are found by glob, so that a new node type, verb or rule is one new file and nothing else changes.
+
+set(YBIS_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual -Wshadow=local -Wno-missing-field-initializers)
+set(YBIS_SANITIZE "" CACHE STRING "sanitizers, comma separated: address,undefined or thread")
+if(YBIS_SANITIZE)
+  add_compile_options(-fsanitize=${YBIS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${YBIS_SANITIZE})
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-fpch-preprocess)
+endif()
+find_program(YBIS_MOLD mold)
+if(YBIS_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+add_compile_options($<$<CONFIG:Release>:-fstack-protector-strong> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+add_link_options(LINKER:-z,relro,-z,now)
+
+# One precompiled header for all: nlohmann_json alone costs seconds a file without it.
+add_library(ybis_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
+target_include_directories(ybis_pch PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib)
+target_compile_options(ybis_pch PRIVATE ${YBIS_WARNINGS})
+target_link_libraries(ybis_pch PUBLIC nlohmann_json::nlohmann_json fmt::fmt Threads::Threads)
+target_precompile_headers(ybis_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+
+function(ybis_target name)
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib)
+  target_compile_options(${name} PRIVATE ${YBIS_WARNINGS})
+  target_link_libraries(${name} PUBLIC nlohmann_json::nlohmann_json fmt::fmt Threads::Threads ${ARGN})
+  target_precompile_headers(${name} REUSE_FROM ybis_pch)
+endfunction()
+
+function(ybis_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  add_library(${name} STATIC ${sources})
+  ybis_target(${name} ${ARGN})
+endfunction()
+
+function(ybis_program name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/main.cc)
+  string(REPLACE "-" "_" lib ${name}_lib)
+  add_library(${lib} STATIC ${sources})
+  ybis_target(${lib} ${ARGN})
+  add_executable(${name} ${CMAKE_CURRENT_SOURCE_DIR}/main.cc)
+  ybis_target(${name} ${lib})
+endfunction()
+
+function(ybis_test name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
+  add_executable(${name} ${sources})
+  ybis_target(${name} ${ARGN} ybis_test_support GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE YBIS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 120)
+endfunction()
