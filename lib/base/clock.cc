@@ -24,7 +24,8 @@ class RealClock final : public Clock {
 };
 
 std::string FormatSeconds(TimePoint time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
+  const std::time_t seconds =
+      std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(seconds));
 }
 
@@ -44,7 +45,8 @@ Result<std::chrono::minutes> ParseOffset(std::string_view zone, std::string_view
   const int hours = Digits(zone, 1, 2);
   const int minutes = Digits(zone, 4, 2);
   if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':' || hours < 0 || minutes < 0) {
-    return Fail(ErrorCode::kInvalid, fmt::format("'{}' is not an RFC 3339 time: its zone is neither Z nor +hh:mm", text));
+    return Fail(ErrorCode::kInvalid,
+                fmt::format("'{}' is not an RFC 3339 time: its zone is neither Z nor +hh:mm", text));
   }
   const std::chrono::minutes offset{hours * 60 + minutes};
   return zone[0] == '-' ? -offset : offset;
@@ -77,11 +79,12 @@ std::string FormatRfc3339Micro(TimePoint time) {
 Result<TimePoint> ParseRfc3339(std::string_view text) {
   const int year = Digits(text, 0, 4), month = Digits(text, 5, 2), day = Digits(text, 8, 2);
   const int hour = Digits(text, 11, 2), minute = Digits(text, 14, 2), second = Digits(text, 17, 2);
-  const bool shaped = text.size() >= 20 && text[4] == '-' && text[7] == '-' && (text[10] == 'T' || text[10] == 't') &&
-                      text[13] == ':' && text[16] == ':';
-  if (!shaped || year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 ||
-      minute > 59 || second < 0 || second > 60) {
-    return Fail(ErrorCode::kInvalid, fmt::format("'{}' is not an RFC 3339 time such as 2026-01-31T12:00:00Z", text));
+  const bool shaped = text.size() >= 20 && text[4] == '-' && text[7] == '-' &&
+                      (text[10] == 'T' || text[10] == 't') && text[13] == ':' && text[16] == ':';
+  if (!shaped || year < 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
+      minute < 0 || minute > 59 || second < 0 || second > 60) {
+    return Fail(ErrorCode::kInvalid,
+                fmt::format("'{}' is not an RFC 3339 time such as 2026-01-31T12:00:00Z", text));
   }
   size_t at = 19;
   int64_t nanos = 0;
@@ -92,7 +95,8 @@ Result<TimePoint> ParseRfc3339(std::string_view text) {
     }
   }
   YBIS_ASSIGN(const auto offset, ParseOffset(text.substr(at), text));
-  const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month(static_cast<unsigned>(month)),
+  const std::chrono::year_month_day date{std::chrono::year{year},
+                                         std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return Fail(ErrorCode::kInvalid, fmt::format("'{}' names a day that does not exist", text));
   const auto time = std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +

@@ -30,8 +30,9 @@ class Descriptor {
 
 Unexpected FailErrno(std::string_view what, const std::filesystem::path& path) {
   const int error = errno;
-  const ErrorCode code = error == ENOENT ? ErrorCode::kNotFound : error == EACCES || error == EPERM ? ErrorCode::kDenied
-                                                                                                     : ErrorCode::kInternal;
+  const ErrorCode code = error == ENOENT                     ? ErrorCode::kNotFound
+                         : error == EACCES || error == EPERM ? ErrorCode::kDenied
+                                                             : ErrorCode::kInternal;
   return Fail(code, fmt::format("{} {}: {}", what, path.string(), std::generic_category().message(error)));
 }
 
@@ -58,9 +59,10 @@ Status WriteSynced(const std::filesystem::path& path, std::string_view bytes, un
 Result<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) return FailErrno("open", path);
-  struct stat info{};
+  struct stat info {};
   if (::fstat(file.get(), &info) != 0) return FailErrno("stat", path);
-  if (!S_ISREG(info.st_mode)) return Fail(ErrorCode::kInvalid, fmt::format("{}: is not a regular file", path.string()));
+  if (!S_ISREG(info.st_mode))
+    return Fail(ErrorCode::kInvalid, fmt::format("{}: is not a regular file", path.string()));
   std::string bytes;
   char chunk[65536];
   for (;;) {
@@ -70,7 +72,8 @@ Result<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes
     if (n == 0) return bytes;
     bytes.append(chunk, static_cast<size_t>(n));
     if (bytes.size() > max_bytes) {
-      return Fail(ErrorCode::kTooLarge, fmt::format("{}: more than the {} bytes allowed", path.string(), max_bytes));
+      return Fail(ErrorCode::kTooLarge,
+                  fmt::format("{}: more than the {} bytes allowed", path.string(), max_bytes));
     }
   }
 }

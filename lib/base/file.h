@@ -1,5 +1,6 @@
 #pragma once
-// Small files read whole with a cap, and files written so that a reader sees the old content or the new, never half.
+// Small files read whole with a cap, and files written so that a reader sees the old content or the new,
+// never half.
 #include <filesystem>
 #include <string>
 #include <string_view>

@@ -24,7 +24,8 @@ class DepthCheck final : public nlohmann::json_sax<json> {
   bool end_object() override { return Leave(); }
   bool start_array(std::size_t) override { return Enter(); }
   bool end_array() override { return Leave(); }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception& error) override {
     problem_ = fmt::format("not JSON at byte {}: {}", position, Reason(error.what()));
     return false;
   }
@@ -54,7 +55,8 @@ class DepthCheck final : public nlohmann::json_sax<json> {
 
 Result<json> ParseJson(std::string_view text, std::string_view source, JsonLimits limits) {
   if (text.size() > limits.max_bytes) {
-    return Fail(ErrorCode::kTooLarge, fmt::format("{}: {} bytes, more than the {} allowed", source, text.size(), limits.max_bytes));
+    return Fail(ErrorCode::kTooLarge,
+                fmt::format("{}: {} bytes, more than the {} allowed", source, text.size(), limits.max_bytes));
   }
   DepthCheck check(limits.max_depth);
   if (!json::sax_parse(text.begin(), text.end(), &check)) {
@@ -72,7 +74,8 @@ std::string DumpJsonPretty(const json& value) {
 }
 
 ObjectReader::ObjectReader(const json& object, std::string path) : object_(&object), path_(std::move(path)) {
-  if (!object.is_object()) Problem(fmt::format("{}: must be an object, is {}", path_.empty() ? "it" : path_, object.type_name()));
+  if (!object.is_object())
+    Problem(fmt::format("{}: must be an object, is {}", path_.empty() ? "it" : path_, object.type_name()));
 }
 
 std::string ObjectReader::PathOf(std::string_view key) const {
@@ -106,7 +109,8 @@ std::string ObjectReader::RequiredString(std::string_view key) {
 int64_t ObjectReader::Int(std::string_view key, int64_t fallback, int64_t min, int64_t max) {
   const json* value = Member(key);
   if (value == nullptr) return fallback;
-  const bool overflow = value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
+  const bool overflow =
+      value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
   if (!value->is_number_integer() || overflow || value->get<int64_t>() < min || value->get<int64_t>() > max) {
     Problem(fmt::format("{}: must be a whole number from {} to {}", PathOf(key), min, max));
     return fallback;
@@ -117,7 +121,8 @@ int64_t ObjectReader::Int(std::string_view key, int64_t fallback, int64_t min, i
 double ObjectReader::Number(std::string_view key, double fallback, double min, double max) {
   const json* value = Member(key);
   if (value == nullptr) return fallback;
-  if (!value->is_number() || !std::isfinite(value->get<double>()) || value->get<double>() < min || value->get<double>() > max) {
+  if (!value->is_number() || !std::isfinite(value->get<double>()) || value->get<double>() < min ||
+      value->get<double>() > max) {
     Problem(fmt::format("{}: must be a number from {} to {}", PathOf(key), min, max));
     return fallback;
   }

@@ -1,5 +1,6 @@
 #pragma once
-// Reading JSON from outside: limits before anything is built, and readers whose errors name the path of the field.
+// Reading JSON from outside: limits before anything is built, and readers whose errors name the path of the
+// field.
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -16,7 +17,8 @@ struct JsonLimits {
   size_t max_depth = 64;
 };
 
-/// Parses untrusted text; size and depth are checked by SAX before a DOM is built. `source` names it in errors.
+/// Parses untrusted text; size and depth are checked by SAX before a DOM is built. `source` names it in
+/// errors.
 Result<nlohmann::json> ParseJson(std::string_view text, std::string_view source, JsonLimits limits = {});
 
 /// Compact text; invalid UTF-8 becomes U+FFFD instead of throwing.
@@ -40,7 +42,8 @@ class ObjectReader {
   bool Bool(std::string_view key, bool fallback);
   std::vector<std::string> Strings(std::string_view key);
   /// The value of one of `allowed`, else a problem.
-  std::string Choice(std::string_view key, std::string_view fallback, const std::vector<std::string_view>& allowed);
+  std::string Choice(std::string_view key, std::string_view fallback,
+                     const std::vector<std::string_view>& allowed);
   /// The raw member, or nullptr when absent or null; marks it as known.
   const nlohmann::json* Member(std::string_view key);
   /// A member that must be an object (or absent: nullptr).

@@ -46,7 +46,8 @@ std::string Dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string Render(spdlog::level::level_enum level, std::string_view message, const nlohmann::json& fields, Format format) {
+std::string Render(spdlog::level::level_enum level, std::string_view message, const nlohmann::json& fields,
+                   Format format) {
   const auto level_name = spdlog::level::to_string_view(level);
   const std::string_view name(level_name.data(), level_name.size());
   const std::string time = FormatRfc3339Micro(SystemClock().Now());
@@ -75,8 +76,8 @@ void Write(spdlog::level::level_enum level, std::string_view message, const nloh
 
 void Init(Level level, Format format) {
   auto state = Global().Lock();
-  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                                   spdlog::level::err};
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                   spdlog::level::warn, spdlog::level::err};
   state->logger->set_level(kLevels[static_cast<int>(level)]);
   state->format = format;
 }
@@ -100,9 +101,17 @@ void RegisterSecret(std::string_view secret) {
 
 std::string Redact(std::string_view text) { return Mask(std::string(text), Global().Lock()->secrets); }
 
-void Debug(std::string_view message, const nlohmann::json& fields) { Write(spdlog::level::debug, message, fields); }
-void Info(std::string_view message, const nlohmann::json& fields) { Write(spdlog::level::info, message, fields); }
-void Warn(std::string_view message, const nlohmann::json& fields) { Write(spdlog::level::warn, message, fields); }
-void Error(std::string_view message, const nlohmann::json& fields) { Write(spdlog::level::err, message, fields); }
+void Debug(std::string_view message, const nlohmann::json& fields) {
+  Write(spdlog::level::debug, message, fields);
+}
+void Info(std::string_view message, const nlohmann::json& fields) {
+  Write(spdlog::level::info, message, fields);
+}
+void Warn(std::string_view message, const nlohmann::json& fields) {
+  Write(spdlog::level::warn, message, fields);
+}
+void Error(std::string_view message, const nlohmann::json& fields) {
+  Write(spdlog::level::err, message, fields);
+}
 
 }  // namespace ybis::log

@@ -1,6 +1,6 @@
 #pragma once
-// Running another program: explicit argv and environment (never a shell), a deadline, capped output, its whole process
-// group killed at the end.
+// Running another program: explicit argv and environment (never a shell), a deadline, capped output, its
+// whole process group killed at the end.
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -19,7 +19,7 @@ struct ProcessSpec {
   std::filesystem::path directory;         ///< working directory; empty = the caller's
   std::string input;                       ///< standard input, then end of file
   std::chrono::milliseconds timeout{60'000};
-  size_t max_output = 1024 * 1024;         ///< of each stream; the middle is cut, head and tail are kept
+  size_t max_output = 1024 * 1024;  ///< of each stream; the middle is cut, head and tail are kept
   /// Runs in the child after fork, before exec (async-signal-safe calls only); non-zero = errno to fail with.
   std::function<int()> before_exec;
   /// Called from the waiting thread with each chunk of standard output and error; for progress.
@@ -27,17 +27,18 @@ struct ProcessSpec {
 };
 
 struct ProcessResult {
-  int exit_code = -1;       ///< as a shell counts: 128 + signal when killed by one
+  int exit_code = -1;  ///< as a shell counts: 128 + signal when killed by one
   int signal = 0;
   bool timed_out = false;
-  bool truncated = false;   ///< some output was cut out
-  std::string output;       ///< standard output
-  std::string error_output; ///< standard error
+  bool truncated = false;    ///< some output was cut out
+  std::string output;        ///< standard output
+  std::string error_output;  ///< standard error
   std::chrono::milliseconds elapsed{0};
 };
 
-/// Runs it to the end. An exit code other than 0 is a result, not an error; a program that cannot be started, or a stop
-/// request (kCancelled, the group killed first), is an error. Thread-safe. No descriptor but 0-2 is inherited.
+/// Runs it to the end. An exit code other than 0 is a result, not an error; a program that cannot be started,
+/// or a stop request (kCancelled, the group killed first), is an error. Thread-safe. No descriptor but 0-2 is
+/// inherited.
 Result<ProcessResult> RunProcess(const ProcessSpec& spec, std::stop_token stop);
 
 }  // namespace ybis

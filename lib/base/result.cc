@@ -6,20 +6,34 @@ namespace ybis {
 
 std::string_view ToString(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalid: return "Invalid";
-    case ErrorCode::kNotFound: return "NotFound";
-    case ErrorCode::kConflict: return "Conflict";
-    case ErrorCode::kExists: return "Exists";
-    case ErrorCode::kStale: return "Stale";
-    case ErrorCode::kGone: return "Gone";
-    case ErrorCode::kDenied: return "Denied";
-    case ErrorCode::kExhausted: return "Exhausted";
-    case ErrorCode::kUnavailable: return "Unavailable";
-    case ErrorCode::kTimeout: return "Timeout";
-    case ErrorCode::kCancelled: return "Cancelled";
-    case ErrorCode::kTooLarge: return "TooLarge";
-    case ErrorCode::kUnsupported: return "Unsupported";
-    case ErrorCode::kInternal: return "Internal";
+    case ErrorCode::kInvalid:
+      return "Invalid";
+    case ErrorCode::kNotFound:
+      return "NotFound";
+    case ErrorCode::kConflict:
+      return "Conflict";
+    case ErrorCode::kExists:
+      return "Exists";
+    case ErrorCode::kStale:
+      return "Stale";
+    case ErrorCode::kGone:
+      return "Gone";
+    case ErrorCode::kDenied:
+      return "Denied";
+    case ErrorCode::kExhausted:
+      return "Exhausted";
+    case ErrorCode::kUnavailable:
+      return "Unavailable";
+    case ErrorCode::kTimeout:
+      return "Timeout";
+    case ErrorCode::kCancelled:
+      return "Cancelled";
+    case ErrorCode::kTooLarge:
+      return "TooLarge";
+    case ErrorCode::kUnsupported:
+      return "Unsupported";
+    case ErrorCode::kInternal:
+      return "Internal";
   }
   return "Internal";
 }

@@ -52,19 +52,20 @@ Unexpected FailIn(std::string_view context, Error error);
 }  // namespace ybis
 
 /// Returns the error of a Status or Result expression from the enclosing function.
-#define YBIS_TRY(expression)                                     \
-  do {                                                           \
-    if (auto ybis_status_ = (expression); !ybis_status_) {       \
-      return ::ybis::Fail(std::move(ybis_status_).error());      \
-    }                                                            \
+#define YBIS_TRY(expression)                                \
+  do {                                                      \
+    if (auto ybis_status_ = (expression); !ybis_status_) {  \
+      return ::ybis::Fail(std::move(ybis_status_).error()); \
+    }                                                       \
   } while (false)
 
 #define YBIS_CONCAT_INNER_(a, b) a##b
 #define YBIS_CONCAT_(a, b) YBIS_CONCAT_INNER_(a, b)
-#define YBIS_ASSIGN_INNER_(temp, target, expression)             \
-  auto temp = (expression);                                      \
-  if (!temp) return ::ybis::Fail(std::move(temp).error());       \
+#define YBIS_ASSIGN_INNER_(temp, target, expression)       \
+  auto temp = (expression);                                \
+  if (!temp) return ::ybis::Fail(std::move(temp).error()); \
   target = std::move(*temp)
 
 /// `YBIS_ASSIGN(auto value, Compute());` returns the error from the enclosing function or binds the value.
-#define YBIS_ASSIGN(target, expression) YBIS_ASSIGN_INNER_(YBIS_CONCAT_(ybis_result_, __LINE__), target, expression)
+#define YBIS_ASSIGN(target, expression) \
+  YBIS_ASSIGN_INNER_(YBIS_CONCAT_(ybis_result_, __LINE__), target, expression)

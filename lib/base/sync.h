@@ -8,8 +8,8 @@
 
 namespace ybis {
 
-/// Holds a T behind a mutex. `auto state = sync.Lock(); state->field = 1;` holds the lock for the handle's life.
-/// Wait/Notify give it a condition variable that a stop request interrupts.
+/// Holds a T behind a mutex. `auto state = sync.Lock(); state->field = 1;` holds the lock for the handle's
+/// life. Wait/Notify give it a condition variable that a stop request interrupts.
 template <class T>
 class Sync {
  public:
@@ -39,7 +39,8 @@ class Sync {
   }
   /// The same with a time limit.
   template <class Rep, class Period, class Predicate>
-  bool WaitFor(Locked& locked, std::stop_token stop, std::chrono::duration<Rep, Period> limit, Predicate ready) {
+  bool WaitFor(Locked& locked, std::stop_token stop, std::chrono::duration<Rep, Period> limit,
+               Predicate ready) {
     return wake_.wait_for(locked.lock_, std::move(stop), limit, [&] { return ready(value_); });
   }
   void NotifyOne() { wake_.notify_one(); }

@@ -17,7 +17,8 @@ struct YamlLimits {
   size_t max_nodes = 100'000;
 };
 
-/// One YAML document as JSON. Scalars follow the YAML 1.2 core schema (plain true/false/null/int/float; quoted = string).
+/// One YAML document as JSON. Scalars follow the YAML 1.2 core schema (plain true/false/null/int/float;
+/// quoted = string).
 struct YamlDocument {
   std::shared_ptr<const nlohmann::json> value;
   std::string source;
@@ -27,9 +28,10 @@ struct YamlDocument {
   std::string Where(std::string_view pointer) const;
 };
 
-/// Parses every document of a text. Aliases, anchors, tags, merge keys, duplicate keys, non-scalar keys, NUL bytes and
-/// anything over the limits are refused with file and line, before a tree is built.
-Result<std::vector<YamlDocument>> ParseYamlDocuments(std::string_view text, std::string_view source, YamlLimits limits = {});
+/// Parses every document of a text. Aliases, anchors, tags, merge keys, duplicate keys, non-scalar keys, NUL
+/// bytes and anything over the limits are refused with file and line, before a tree is built.
+Result<std::vector<YamlDocument>> ParseYamlDocuments(std::string_view text, std::string_view source,
+                                                     YamlLimits limits = {});
 /// The same where exactly one document is expected.
 Result<YamlDocument> ParseYaml(std::string_view text, std::string_view source, YamlLimits limits = {});
 

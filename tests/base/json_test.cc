@@ -17,7 +17,8 @@ TEST(ParseJson, RefusesDepthBeforeBuilding) {
 TEST(ParseJson, NamesTheByteOfASyntaxError) {
   const auto result = ParseJson(R"({"a": tru})", "answer");
   ASSERT_FALSE(result);
-  EXPECT_NE(result.error().message.find("answer: not JSON at byte 10"), std::string::npos) << result.error().message;
+  EXPECT_NE(result.error().message.find("answer: not JSON at byte 10"), std::string::npos)
+      << result.error().message;
 }
 
 TEST(ParseJson, RefusesMoreThanTheLimit) {
@@ -25,7 +26,8 @@ TEST(ParseJson, RefusesMoreThanTheLimit) {
 }
 
 TEST(ObjectReader, CollectsEveryProblemWithItsPath) {
-  const auto value = nlohmann::json::parse(R"({"name": 3, "count": 99, "mode": "fast", "extra": 1, "tags": ["a", 2]})");
+  const auto value =
+      nlohmann::json::parse(R"({"name": 3, "count": 99, "mode": "fast", "extra": 1, "tags": ["a", 2]})");
   ObjectReader reader(value, "spec");
   reader.RequiredString("name");
   reader.RequiredString("title");
@@ -35,8 +37,10 @@ TEST(ObjectReader, CollectsEveryProblemWithItsPath) {
   const Status status = reader.Finish();
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().message,
-            "spec.name: must be a string, is number; spec.title: is required; spec.count: must be a whole number from 0 "
-            "to 10; spec.mode: must be one of slow, safe; spec.tags[1]: must be a string, is number; spec.extra: unknown "
+            "spec.name: must be a string, is number; spec.title: is required; spec.count: must be a whole "
+            "number from 0 "
+            "to 10; spec.mode: must be one of slow, safe; spec.tags[1]: must be a string, is number; "
+            "spec.extra: unknown "
             "field");
 }
 
