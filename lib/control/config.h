@@ -1,0 +1,96 @@
+#pragma once
+// The configuration of the control core: profile, then the configuration file, then environment overrides. Strict: unknown
+// keys and wrong types are errors that name file, line and key.
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/run_api.h"
+#include "base/result.h"
+#include "control/run_record.h"
+
+namespace ybis::control {
+
+/// One model that tasks may use.
+struct ModelConfig {
+  std::string name;                ///< as tasks name it
+  std::string provider = "openai"; ///< openai (any OpenAI-compatible endpoint) or replay
+  std::string endpoint;            ///< base URL, e.g. https://models.example.com/v1
+  std::string model;               ///< the endpoint's own name for it; empty = name
+  std::string api_key_file;        ///< read anew for each call; empty = none is sent
+  std::string ca_file;             ///< empty = the system's roots
+  std::string replay_dir;          ///< provider replay: folder of recorded exchanges
+  std::string record_dir;          ///< when set, every exchange is written there
+  int64_t timeout_seconds = 300;   ///< of one attempt
+  int64_t max_attempts = 5;
+  int64_t max_output_tokens = 8192;
+  int64_t max_concurrent = 8;
+  int64_t requests_per_minute = 0;        ///< 0 = no limit
+  double input_usd_per_million_tokens = 0;
+  double output_usd_per_million_tokens = 0;
+};
+
+struct LimitsConfig {
+  AdmissionLimits admission;
+  int64_t max_tokens_per_run = 2'000'000;
+  double max_cost_usd_per_run = 20;
+  int64_t max_timeout_seconds = 24 * 3600;
+};
+
+struct LeaseConfig {
+  int64_t lease_seconds = 300;
+  int64_t heartbeat_seconds = 60;
+  int64_t sweep_seconds = 15;
+};
+
+struct PolicyConfig {
+  std::vector<std::string> protected_paths;
+  int64_t max_changed_files = 100;
+  int64_t max_diff_bytes = 1024 * 1024;
+  bool allow_network = false;           ///< whether a task may ask for it
+  bool sandbox_best_effort = false;     ///< sandbox: best-effort
+  std::vector<std::string> exec_allow;  ///< programs that verification may run; empty = any
+};
+
+struct RunnerConfig {
+  std::string image;
+  std::vector<std::string> image_allow;  ///< prefixes or exact names that spec.runner.image must match
+  std::string image_pull_policy = "IfNotPresent";
+  std::string service_account;           ///< of the task's namespace; empty = default
+  std::string workspace_medium = "Volume";
+  std::string workspace_size = "2Gi";
+  std::string storage_class_name;
+  int64_t ttl_seconds_after_finished = 3600;
+  std::map<std::string, std::string> requests = {{"cpu", "100m"}, {"memory", "256Mi"}};
+  std::map<std::string, std::string> limits = {{"memory", "2Gi"}};
+};
+
+struct Config {
+  std::string profile;
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::string default_model;
+  std::vector<ModelConfig> models;
+  LimitsConfig limits;
+  LeaseConfig lease;
+  PolicyConfig policy;
+  RunnerConfig runner;
+
+  const ModelConfig* FindModel(std::string_view name) const;  ///< empty name = the default; nullptr = not configured
+};
+
+struct ConfigInput {
+  std::string profile = "prod";                    ///< dev, staging or prod
+  std::string file;                                ///< path of a YAML file laid over the profile; empty = none
+  std::map<std::string, std::string> environment;  ///< YBIS_CONFIG__LIMITS__MAXRUNS=5 sets limits.maxRuns
+};
+
+/// The effective configuration. Checks sense too: the default model exists, heartbeat < lease, and so on.
+Result<Config> LoadConfig(const ConfigInput& input);
+
+/// The policy a run gets: the operator's, tightened by the task's.
+api::RunPolicy EffectivePolicy(const Config& config, const api::TaskSpec& spec);
+
+}  // namespace ybis::control
