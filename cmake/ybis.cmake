@@ -1,6 +1,7 @@
 # ybis_library(NAME DEPS...)     static library of every .cc of the folder and the folders below it
 # ybis_program(NAME DEPS...)     the same as a program, all but main.cc in a library NAME_lib that tests link
 # ybis_test(NAME DEPS...)        one GoogleTest program of every *_test.cc of the folder, labelled `unit`
+# ybis_integration_test(NAME DEPS...)  the same against real servers, labelled `integration`
 # Sources are found by glob, so that a new node type, verb or rule is one new file and nothing else changes.
 
 set(YBIS_WARNINGS -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual -Wshadow=local -Wno-missing-field-initializers)
@@ -49,7 +50,8 @@ function(ybis_program name)
   ybis_target(${name} ${lib})
 endfunction()
 
-function(ybis_test name)
+# Shared by the two below: a program of every *_test.cc of the folder, or nothing when there is none.
+function(ybis_test_program name label timeout)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
   if(NOT sources)
     return()
@@ -58,18 +60,13 @@ function(ybis_test name)
   ybis_target(${name} ${ARGN} ybis_test_support GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE YBIS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 120)
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout})
 endfunction()
 
-# ybis_embed(TARGET NAMESPACE FUNCTION FILES...) compiles text files into TARGET. The function
-# `std::string_view NAMESPACE::FUNCTION(std::string_view file_name)` returns a file's bytes, empty when there is none such;
-# declare it in a header of your own.
-function(ybis_embed target namespace function)
-  set(out ${CMAKE_CURRENT_BINARY_DIR}/${function}_embedded.cc)
-  add_custom_command(
-    OUTPUT ${out}
-    COMMAND ${CMAKE_COMMAND} -D OUT=${out} -D NAMESPACE=${namespace} -D FUNCTION=${function} "-DFILES=${ARGN}"
-            -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
-    DEPENDS ${ARGN} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
-  target_sources(${target} PRIVATE ${out})
+function(ybis_test name)
+  ybis_test_program(${name} unit 120 ${ARGN})
+endfunction()
+
+function(ybis_integration_test name)
+  ybis_test_program(${name} integration 600 ${ARGN})
 endfunction()
