@@ -70,3 +70,17 @@ endfunction()
 function(ybis_integration_test name)
   ybis_test_program(${name} integration 600 ${ARGN})
 endfunction()
+
+
+# ybis_embed(TARGET NAMESPACE FUNCTION FILES...) compiles text files into TARGET. The function
+# `std::string_view NAMESPACE::FUNCTION(std::string_view file_name)` returns a file's bytes, empty when there is none such;
+# declare it in a header of your own.
+function(ybis_embed target namespace function)
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/${function}_embedded.cc)
+  add_custom_command(
+    OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -D OUT=${out} -D NAMESPACE=${namespace} -D FUNCTION=${function} "-DFILES=${ARGN}"
+            -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${ARGN} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+endfunction()
