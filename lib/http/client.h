@@ -100,6 +100,9 @@ class Client final : public Transport {
 
  private:
   class Pools;
+  class Exchange;
+  Result<ClientResponse> SendOnce(const ClientRequest& request, std::stop_token stop);
+
   std::shared_ptr<Pools> pools_;
 };
 
