@@ -89,7 +89,6 @@ struct TaskSpec {
   bool suspend = false;     ///< true: nothing new starts
   bool cancel = false;      ///< true: what runs is stopped and the task ends Cancelled
   std::string rerun_token;  ///< rerun.token: another value than before starts a new run
-  std::string rerun_from;   ///< rerun.fromNode
 };
 
 enum class FailureClass {
