@@ -1,0 +1,67 @@
+#pragma once
+// The record of model calls: each answer is kept under its idempotency key before it is given out, so nothing
+// is paid twice, and budgets hold because room is reserved before a call and settled after it.
+#include <chrono>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "api/run_api.h"
+#include "store/database.h"
+
+namespace ybis::control {
+
+/// With the run's id what makes a call the same call.
+struct LlmCallKey {
+  std::string node;
+  int64_t visit = 1;
+  int64_t call = 0;
+  std::string request_digest;
+};
+
+/// What a call may cost at most, and what the run may use in all (0 = no limit).
+struct LlmBudget {
+  int64_t max_tokens = 0;
+  double max_cost_usd = 0;
+  int64_t reserve_tokens = 0;
+  double reserve_cost_usd = 0;
+};
+
+enum class LlmCallState {
+  kNew,         ///< the caller makes the call and then says Complete or Fail
+  kDone,        ///< `recorded` is the answer
+  kInProgress,  ///< another caller makes it now: ask again later
+};
+
+struct LlmCallStart {
+  LlmCallState state = LlmCallState::kNew;
+  std::optional<api::ModelResponse> recorded;  ///< kDone, with replayed = true
+  std::chrono::milliseconds retry_after{0};    ///< kInProgress
+};
+
+/// Over Postgres. Thread-safe.
+class LlmCalls {
+ public:
+  explicit LlmCalls(store::Pool& pool) : pool_(pool) {}
+
+  /// Fenced by `epoch` (kStale). A call begun elsewhere that did not end within its `timeout` is taken over.
+  /// A recorded answer is given whatever the budget; else kExhausted (not retryable) when the reserved room
+  /// is not there.
+  Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                             const LlmBudget& budget, std::chrono::milliseconds timeout,
+                             std::stop_token stop);
+  /// Records the answer; it was paid, so it counts even when the epoch has moved on. When somebody recorded
+  /// one first, that one is returned (replayed = true) and this one's usage is added.
+  Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
+                                      const api::ModelResponse& response, std::stop_token stop);
+  /// The call ended without an answer; `spent` is what it cost all the same. It may be begun again.
+  Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+                  const std::string& error, std::stop_token stop);
+  /// Sums over the run's calls.
+  Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop);
+
+ private:
+  store::Pool& pool_;
+};
+
+}  // namespace ybis::control

@@ -1,0 +1,54 @@
+#pragma once
+// The schema's history: numbered SQL files lib/store/migrations/NNNN_name.{up,down}.sql, embedded at build.
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "store/database.h"
+
+namespace ybis::store {
+
+struct Migration {
+  int64_t version = 0;
+  std::string_view name;
+  std::string_view up;
+  std::string_view down;
+};
+
+/// Those this binary was built with, by version, without gaps from 1.
+std::span<const Migration> BuiltInMigrations();
+
+struct MigrationState {
+  int64_t version = 0;
+  std::string name;
+  std::optional<TimePoint> applied;  ///< none: pending
+};
+
+/// Brings a database to a version. Every call takes an advisory lock first, so that two starts at once apply
+/// once; each migration is a transaction of its own together with its row in `_migrations`. Refused with
+/// kUnsupported, the migration named: an applied migration whose text has changed since, and a database that
+/// is newer than this binary. Thread-safe.
+class Migrator {
+ public:
+  explicit Migrator(Pool& pool, std::span<const Migration> migrations = BuiltInMigrations());
+
+  /// Applies what is pending up to `to` (all when none); returns what was applied, in order.
+  Result<std::vector<MigrationState>> Up(std::stop_token stop, std::optional<int64_t> to = {});
+  /// Undoes the newest `count`, newest first.
+  Result<std::vector<MigrationState>> Down(int64_t count, std::stop_token stop);
+  /// Every migration known to this binary, applied or pending.
+  Result<std::vector<MigrationState>> State(std::stop_token stop);
+  /// Ok when the database is exactly at this binary's newest version.
+  Status Check(std::stop_token stop);
+
+ private:
+  Pool& pool_;
+  std::span<const Migration> migrations_;
+};
+
+}  // namespace ybis::store
