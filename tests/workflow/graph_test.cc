@@ -1,0 +1,124 @@
+#include "workflow/graph.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "workflow/loader.h"
+
+namespace ybis::workflow {
+namespace {
+
+using nlohmann::json;
+
+api::WorkflowSpec Native() { return BuiltInWorkflow("ybis-native").value(); }
+
+/// The problems of a workflow given in the file form.
+std::string ErrorOf(const std::string& yaml) {
+  const auto result = LoadWorkflow(yaml, "w.yaml");
+  return result ? "" : result.error().message;
+}
+
+TEST(BuiltInWorkflow, AllAreValid) {
+  for (const std::string& name : BuiltInWorkflowNames()) {
+    const auto workflow = BuiltInWorkflow(name);
+    ASSERT_TRUE(workflow) << workflow.error().message;
+    EXPECT_EQ(workflow->name, name);
+  }
+  EXPECT_EQ(BuiltInWorkflow("ybis_native")->name, "ybis-native");
+}
+
+TEST(BuiltInWorkflow, NamesThoseThereAreWhenUnknown) {
+  EXPECT_EQ(BuiltInWorkflow("none").error().message,
+            "workflow 'none' is neither built in (self-improve, ybis-native) nor a YbisWorkflow");
+}
+
+TEST(LoadWorkflow, NamesEveryProblemWithItsLine) {
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [b]\nnodes:\n"
+                    "  - {name: a, type: passthrough, next: [x]}\n  - {name: b, type: magic}\n"),
+            "w.yaml:5: nodes[0] 'a': next names 'x', which is no node; w.yaml:6: nodes[1] 'b': unknown type "
+            "'magic'; known are "
+            "command, executor, gate, passthrough, planner, repair, spec_generator, verifier");
+}
+
+TEST(LoadWorkflow, RefusesUnreachableNodesDeadEndsAndLoopsWithoutACap) {
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [a]\nnodes:\n  - {name: a, type: gate}\n  - "
+                    "{name: b, type: gate, next: [a]}\n"),
+            "w.yaml:6: nodes[1] 'b': cannot be reached from the entry point");
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [a]\nnodes:\n  - {name: a, type: gate, next: "
+                    "[b]}\n  - {name: b, type: gate}\n"),
+            "w.yaml:6: nodes[1] 'b': no path leads from it to an exit point");
+  EXPECT_NE(
+      ErrorOf(
+          "name: w\nentry_point: a\nexit_points: [b]\nnodes:\n  - {name: a, type: passthrough, next: [b]}\n"
+          "  - {name: b, type: passthrough, next: [a]}\n")
+          .find("is on a loop without a cap"),
+      std::string::npos);
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [b]\nnodes:\n  - {name: a, type: passthrough, "
+                    "next: [b], max_visits: 3}\n"
+                    "  - {name: b, type: passthrough, next: [a]}\n"),
+            "");
+}
+
+TEST(LoadWorkflow, ReadsTheManifestFormToo) {
+  EXPECT_EQ(
+      ErrorOf(
+          "apiVersion: ybis.dev/v1alpha1\nkind: YbisWorkflow\nmetadata: {name: w}\nspec:\n  entryPoint: a\n"
+          "  exitPoints: [a]\n  nodes: [{name: a, type: passthrough}]\n"),
+      "");
+}
+
+TEST(LoadWorkflow, NamesUnknownAndMistypedFields) {
+  EXPECT_EQ(
+      ErrorOf("name: w\nentry_point: a\nexit_points: [a]\nnodes:\n  - {name: a, type: gate, nxt: [b], "
+              "max_visits: many}\n"),
+      "w.yaml:5: nodes[0].maxVisits: must be a whole number from 0 to 100; nodes[0].nxt: unknown field");
+}
+
+TEST(Next, FollowsTheFirstEdge) {
+  const NextStep step = Next(Native(), "spec", {}, json::object());
+  EXPECT_EQ(step.kind, NextStep::Kind::kNode);
+  EXPECT_EQ(step.node, "plan");
+}
+
+TEST(Next, GateEndsWhenApprovedAndRepairsWhenAsked) {
+  EXPECT_EQ(Next(Native(), "gate", {.approved = true, .decision = "approved"}, json::object()).kind,
+            NextStep::Kind::kEnd);
+  EXPECT_EQ(Next(Native(), "gate", {.approved = false, .decision = "repair"}, json::object()).node, "repair");
+  EXPECT_EQ(Next(Native(), "gate", {.approved = false, .decision = "blocked"}, json::object()).kind,
+            NextStep::Kind::kEnd);
+}
+
+TEST(Next, ErrorGoesToTheHandlerIfListed) {
+  EXPECT_EQ(Next(Native(), "plan", {.error = true}, json::object()).kind, NextStep::Kind::kUnhandledError);
+  const auto workflow = LoadWorkflow(
+      "name: w\nentry_point: a\nexit_points: [b, error_handler]\nnodes:\n"
+      "  - {name: a, type: command, next: [b, error_handler]}\n  - {name: b, type: passthrough}\n"
+      "  - {name: error_handler, type: passthrough}\n",
+      "w.yaml");
+  ASSERT_TRUE(workflow) << workflow.error().message;
+  EXPECT_EQ(Next(*workflow, "a", {.error = true}, json::object()).node, "error_handler");
+  EXPECT_EQ(Next(*workflow, "a", {}, json::object()).node, "b");
+}
+
+TEST(Next, TakesTheEdgeWhoseConditionHolds) {
+  const auto workflow = LoadWorkflow(
+      "name: w\nentry_point: a\nexit_points: [b, c]\nnodes:\n  - name: a\n    type: verifier\n    next:\n"
+      "      - {to: c, when: {path: verify.failed, in: [1, 2]}}\n      - b\n"
+      "  - {name: b, type: passthrough}\n  - {name: c, type: passthrough}\n",
+      "w.yaml");
+  ASSERT_TRUE(workflow) << workflow.error().message;
+  EXPECT_EQ(Next(*workflow, "a", {}, json::parse(R"({"verify": {"failed": 2}})")).node, "c");
+  EXPECT_EQ(Next(*workflow, "a", {}, json::parse(R"({"verify": {"failed": 0}})")).node, "b");
+  EXPECT_EQ(Next(*workflow, "a", {}, json::object()).node, "b");
+}
+
+TEST(VisitCap, RepairIsCappedByTheTask) {
+  const auto workflow = Native();
+  EXPECT_EQ(VisitCap(workflow, *FindNode(workflow, "repair"), 2), 2);
+  EXPECT_EQ(VisitCap(workflow, *FindNode(workflow, "spec"), 2), 1);
+  EXPECT_EQ(VisitCap(workflow, *FindNode(workflow, "verify"), 2), 100);
+}
+
+}  // namespace
+}  // namespace ybis::workflow
