@@ -15,7 +15,7 @@ readonly COMPONENTS=(etcd kube-apiserver kube-controller-manager kube-scheduler 
 link_flags() {
   local package flags="-s -w"
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    flags+=" -X $package.gitVersion=$KUBERNETES_VERSION -X $package.gitMajor=1 -X $package.gitMinor=34"
+    flags+=" -X $package.gitVersion=$KUBERNETES_VERSION -X $package.gitMajor=1 -X $package.gitMinor=34 -X $package.gitCommit=modules"
   done
   flags+=" -X helm.sh/helm/v3/internal/version.version=$HELM_VERSION"
   for package in pkg/chartutil pkg/lint/rules; do

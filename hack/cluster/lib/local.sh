@@ -29,6 +29,7 @@ bring_up() {
   make_kubeconfigs
   render_configs
   mkdir -p "$STATE/volumes" "$STATE/pod-logs"
+  rm -f "$AUDIT_LOG"
   network_up
   say "starting etcd, kube-apiserver and containerd"
   start_etcd
@@ -63,6 +64,7 @@ sweep() {
   for name in "${CONTROL[@]}"; do stop "$name"; done
   clean_pods
   runtime_down
+  remove_cgroups
   unmount_all
   network_down
   rm -rf --one-file-system "$STATE"/{etcd,kubelet,volumes,pod-logs,cni,cni-addresses,containerd/run}

@@ -24,6 +24,13 @@ clean_pods() {
     say "some pods could not be removed in order: see $LOGS/cri-clean.log"
 }
 
+# The node agent leaves its groups behind, empty.
+remove_cgroups() {
+  find /sys/fs/cgroup -maxdepth 3 -type d -name kubepods -prune -print 2>/dev/null | while read -r group; do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  done
+}
+
 # Shims that no containerd answers for any more; the socket's path in their
 # arguments says whose they are. Their containers' first processes go first.
 end_shims() {
@@ -35,7 +42,7 @@ end_shims() {
     if grep -qs "$(basename "$(dirname "$file")")" "/proc/$pid/cgroup"; then kill -KILL "$pid" || true; fi
   done
   for file in /proc/[0-9]*/cmdline; do
-    arguments=$(tr '\0' ' ' <"$file" 2>/dev/null) || continue
+    arguments=$(tr '\0' ' ' 2>/dev/null <"$file") || continue
     [[ $arguments == *containerd-shim* && $arguments == *"-address $CONTAINERD_SOCKET "* ]] || continue
     pid=${file#/proc/}
     kill -KILL "${pid%/cmdline}" 2>/dev/null || true
