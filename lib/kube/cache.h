@@ -2,7 +2,6 @@
 // The objects of one resource as last seen, filled by a reflector and read by reconcilers.
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -58,10 +57,11 @@ class Cache {
     std::map<Key, Object> objects;
     std::unordered_map<std::string, std::set<Key>> by_owner;
     std::unordered_map<Key, Expectation> expected;
-    std::unordered_map<Key, std::deque<std::string>> recent;  ///< the last versions seen of a key
+    std::unordered_map<Key, std::vector<std::string>> recent;  ///< the last versions seen of a key
   };
   static bool PutLocked(State& state, const Key& key, Object object);
   static Object RemoveLocked(State& state, const Key& key);
+  static void Unindex(State& state, const Key& key, const nlohmann::json& object);
 
   Clock& clock_;
   Sync<State> state_;

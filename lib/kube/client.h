@@ -138,7 +138,7 @@ struct ClientSettings {
   std::string user_agent = "ybis-operator/0.1.0";
   std::chrono::milliseconds timeout{30'000};  ///< of one request
   size_t max_object_bytes = 8 * 1024 * 1024;
-  size_t max_list_bytes = 256 * 1024 * 1024;  ///< of one page
+  size_t max_list_bytes = 64 * 1024 * 1024;  ///< of one page
   size_t max_watch_line = 4 * 1024 * 1024;
   int max_retries = 4;  ///< of a throttled request, and of a read that could not connect
   std::chrono::milliseconds max_retry_wait{10'000};  ///< a longer Retry-After goes to the caller
@@ -187,6 +187,8 @@ class KubeClient final : public Api, public Watcher, public TokenReviewer {
   Result<http::ClientResponse> Execute(const Call& call, std::stop_token stop);
   Result<http::ClientResponse> Once(const Call& call, std::stop_token stop);
   Result<nlohmann::json> ExecuteJson(const Call& call, std::stop_token stop);
+  Result<nlohmann::json> PostReview(const Resource& resource, const nlohmann::json& review,
+                                    std::stop_token stop);
   Result<http::ClientRequest> Prepare(const Call& call, std::stop_token stop);
   void Count(std::string_view method, std::string_view code) const;
 

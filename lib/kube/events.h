@@ -33,7 +33,7 @@ class EventSink {
 struct EventSettings {
   std::string controller = "ybis.dev/operator";
   std::string instance;                       ///< this replica, e.g. the pod's name
-  std::chrono::milliseconds window{300'000};  ///< the same event within it is counted, not sent again
+  std::chrono::milliseconds window{300'000};  ///< the same event within it is not sent again
   size_t max_queued = 1000;
 };
 

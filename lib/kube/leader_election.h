@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <stop_token>
 #include <string>
@@ -51,21 +52,23 @@ class LeaderElector {
   std::string Leader();
 
  private:
-  struct Observed;
   bool TryAcquireOrRenew(std::stop_token stop);
   bool CreateLease(std::stop_token stop);
+  bool TakeLease(std::stop_token stop);
+  bool HeldByOther() const;
   void Observe(const nlohmann::json& lease);
+  bool Attempt(std::stop_token stop);
   void RenewUntilLost(std::stop_token stop);
   void Release();
-  nlohmann::json LeaseSpec(bool renewing) const;
-  void SetLeader(const std::string& identity);
+  nlohmann::json NextSpec() const;
+  void Lead(bool leading);
 
   Reader& reader_;
   Writer& writer_;
   Clock& clock_;
   LeaderElectionSettings settings_;
   LeaderCallbacks callbacks_;
-  std::shared_ptr<const nlohmann::json> lease_;  ///< as last seen. Run's thread only
+  std::shared_ptr<const nlohmann::json> lease_;  ///< as last seen. Run's thread only, like the two below
   std::string record_;                           ///< its spec as text, to notice a change
   std::chrono::steady_clock::time_point observed_at_{};
   std::atomic<std::chrono::steady_clock::rep> renewed_at_{0};

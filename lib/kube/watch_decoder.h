@@ -16,8 +16,8 @@ class WatchDecoder {
   /// A line (one event) longer than `max_line` bytes is kTooLarge.
   explicit WatchDecoder(size_t max_line = 4 * 1024 * 1024) : max_line_(max_line) {}
 
-  /// Adds bytes and calls back for each event that they complete. Errors: kGone for an ERROR event of code
-  /// 410, the code of another ERROR event, kUnavailable for what is not an event, and the callback's.
+  /// Adds bytes and calls back for each event that they complete. Errors: kGone for an ERROR event (whatever
+  /// its code: list again), kInvalid for what is not an event, kTooLarge, and the callback's.
   template <class OnEvent>
   Status Feed(std::string_view bytes, OnEvent&& on_event) {
     while (!bytes.empty()) {
