@@ -1,6 +1,6 @@
 #pragma once
-// The configuration of the control core: profile, then the configuration file, then environment overrides. Strict: unknown
-// keys and wrong types are errors that name file, line and key.
+// The configuration of the control core: profile, then the configuration file, then environment overrides.
+// Strict: unknown keys and wrong types are errors that name file, line and key.
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -15,19 +15,19 @@ namespace ybis::control {
 
 /// One model that tasks may use.
 struct ModelConfig {
-  std::string name;                ///< as tasks name it
-  std::string provider = "openai"; ///< openai (any OpenAI-compatible endpoint) or replay
-  std::string endpoint;            ///< base URL, e.g. https://models.example.com/v1
-  std::string model;               ///< the endpoint's own name for it; empty = name
-  std::string api_key_file;        ///< read anew for each call; empty = none is sent
-  std::string ca_file;             ///< empty = the system's roots
-  std::string replay_dir;          ///< provider replay: folder of recorded exchanges
-  std::string record_dir;          ///< when set, every exchange is written there
-  int64_t timeout_seconds = 300;   ///< of one attempt
+  std::string name;                 ///< as tasks name it
+  std::string provider = "openai";  ///< openai (any OpenAI-compatible endpoint) or replay
+  std::string endpoint;             ///< base URL, e.g. https://models.example.com/v1
+  std::string model;                ///< the endpoint's own name for it; empty = name
+  std::string api_key_file;         ///< read anew for each call; empty = none is sent
+  std::string ca_file;              ///< empty = the system's roots
+  std::string replay_dir;           ///< provider replay: folder of recorded exchanges
+  std::string record_dir;           ///< when set, every exchange is written there
+  int64_t timeout_seconds = 300;    ///< of one attempt
   int64_t max_attempts = 5;
   int64_t max_output_tokens = 8192;
   int64_t max_concurrent = 8;
-  int64_t requests_per_minute = 0;        ///< 0 = no limit
+  int64_t requests_per_minute = 0;  ///< 0 = no limit
   double input_usd_per_million_tokens = 0;
   double output_usd_per_million_tokens = 0;
 };
@@ -58,7 +58,7 @@ struct RunnerConfig {
   std::string image;
   std::vector<std::string> image_allow;  ///< prefixes or exact names that spec.runner.image must match
   std::string image_pull_policy = "IfNotPresent";
-  std::string service_account;           ///< of the task's namespace; empty = default
+  std::string service_account;  ///< of the task's namespace; empty = default
   std::string workspace_medium = "Volume";
   std::string workspace_size = "2Gi";
   std::string storage_class_name;
@@ -78,12 +78,13 @@ struct Config {
   PolicyConfig policy;
   RunnerConfig runner;
 
-  const ModelConfig* FindModel(std::string_view name) const;  ///< empty name = the default; nullptr = not configured
+  const ModelConfig* FindModel(
+      std::string_view name) const;  ///< empty name = the default; nullptr = not configured
 };
 
 struct ConfigInput {
-  std::string profile = "prod";                    ///< dev, staging or prod
-  std::string file;                                ///< path of a YAML file laid over the profile; empty = none
+  std::string profile = "prod";  ///< dev, staging or prod
+  std::string file;              ///< path of a YAML file laid over the profile; empty = none
   std::map<std::string, std::string> environment;  ///< YBIS_CONFIG__LIMITS__MAXRUNS=5 sets limits.maxRuns
 };
 

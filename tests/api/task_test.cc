@@ -1,0 +1,111 @@
+#include "api/task.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace ybis::api {
+namespace {
+
+using nlohmann::json;
+
+json FullSpec() {
+  return json::parse(R"({
+    "title": "Say hello", "objective": "Create hello.py", "priority": "HIGH",
+    "repository": {"url": "https://git.example.com/a.git", "ref": "main", "credentialsSecretRef": {"name": "git"},
+                   "caBundleSecretRef": {"name": "ca"}},
+    "workflowRef": {"name": "mine"}, "parameters": {"lang": "python"},
+    "model": {"name": "small", "fallbacks": ["big"], "temperature": 0.5, "maxOutputTokens": 100},
+    "verification": {"commands": [["pytest", "-q"], ["make"]], "timeoutSeconds": 60},
+    "policy": {"protectedPaths": ["deploy/**"], "maxChangedFiles": 3, "maxDiffBytes": 1000, "network": true},
+    "delivery": {"mode": "Branch", "branch": "feature/x"},
+    "limits": {"timeoutSeconds": 100, "maxRepairs": 0, "maxInfraRetries": 1, "maxTokens": 9, "maxCostUSD": 0.25},
+    "workspace": {"size": "1Gi", "storageClassName": "fast", "medium": "Volume"},
+    "runner": {"image": "x/y:1", "resources": {"limits": {"cpu": 2}}, "nodeSelector": {"a": "b"},
+               "tolerations": [{"key": "k"}], "priorityClassName": "p", "runtimeClassName": "gvisor"},
+    "queueName": "q", "suspend": true, "cancel": true, "rerun": {"token": "2"}})");
+}
+
+TEST(ParseTaskSpec, ReadsBackWhatToJsonWrites) {
+  const auto spec = ParseTaskSpec(FullSpec());
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(ToJson(*spec), FullSpec());
+  const auto minimal = ParseTaskSpec({{"objective", "x"}, {"repository", {{"url", "https://h/r"}}}});
+  ASSERT_TRUE(minimal);
+  EXPECT_EQ(ToJson(*minimal), json({{"objective", "x"}, {"repository", {{"url", "https://h/r"}}}}));
+  EXPECT_EQ(minimal->workflow, "ybis-native");
+}
+
+TEST(ParseTaskSpec, NamesEveryFieldThatIsWrong) {
+  json spec = FullSpec();
+  spec["objective"] = "";
+  spec["priority"] = "URGENT";
+  spec["limits"]["maxRepairs"] = 99;
+  spec["verification"]["commands"] = {"pytest"};
+  spec["repository"]["branch"] = "main";
+  const auto result = ParseTaskSpec(spec);
+  ASSERT_FALSE(result);
+  for (const char* text :
+       {"spec.objective: is required", "spec.priority: must be one of HIGH, MEDIUM, LOW",
+        "spec.limits.maxRepairs: must be a whole number from 0 to 20",
+        "spec.verification.commands[0]: must be a list", "spec.repository.branch: unknown field"}) {
+    EXPECT_NE(result.error().message.find(text), std::string::npos)
+        << text << " in " << result.error().message;
+  }
+}
+
+TEST(ParseTaskSpec, RefusesOversizeAndNul) {
+  EXPECT_FALSE(
+      ParseTaskSpec({{"objective", std::string(200'000, 'x')}, {"repository", {{"url", "https://h/r"}}}}));
+  EXPECT_FALSE(ParseTaskSpec(
+      {{"objective", "x"}, {"title", std::string("a\0b", 3)}, {"repository", {{"url", "https://h/r"}}}}));
+}
+
+TEST(ParseTask, ReadsAWholeObjectWithItsStatus) {
+  TaskStatus status;
+  status.observed_generation = 2;
+  status.phase = TaskPhase::kFailed;
+  status.run = RunStatus{.id = "r-1", .number = 1, .attempt = 2, .job_name = "j", .node = "verify"};
+  status.result = RunResult{.decision = "approved", .branch = "b", .files_changed = 2};
+  status.verification = VerificationResult{3, 1};
+  status.usage = Usage{10, 5, 0.5, 2};
+  status.failure = Failure{FailureClass::kVerify, "VerificationFailed", "pytest failed"};
+  status.artifacts = {{"patch.diff", "sha256:00", 12}};
+  SetCondition(status.conditions, {.type = "Succeeded", .status = "False", .reason = "VerificationFailed"},
+               TimePoint(std::chrono::seconds(1'769'860'800)));
+  const json object = {{"metadata",
+                        {{"name", "t"},
+                         {"namespace", "n"},
+                         {"uid", "u"},
+                         {"resourceVersion", "7"},
+                         {"generation", 2},
+                         {"creationTimestamp", "2026-01-31T12:00:00Z"}}},
+                       {"spec", FullSpec()},
+                       {"status", ToJson(status)}};
+  const auto task = ParseTask(object);
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_EQ(task->meta.Key(), "n/t");
+  EXPECT_EQ(ToJson(task->status), ToJson(status));
+}
+
+TEST(ParseTask, RefusesWhatIsNoObject) {
+  for (const json& object : {json(), json(3), json::array(), json::object(), json{{"metadata", 3}},
+                             json{{"metadata", {{"name", "x"}}}}}) {
+    EXPECT_FALSE(ParseTask(object)) << object;
+  }
+}
+
+TEST(SetCondition, MovesTheTimeOnlyWithTheStatus) {
+  std::vector<Condition> conditions;
+  const TimePoint first(std::chrono::seconds(100)), second(std::chrono::seconds(200));
+  SetCondition(conditions, {.type = "Accepted", .status = "True", .reason = "A"}, first);
+  SetCondition(conditions, {.type = "Accepted", .status = "True", .reason = "B"}, second);
+  ASSERT_EQ(conditions.size(), 1u);
+  EXPECT_EQ(conditions[0].reason, "B");
+  EXPECT_EQ(conditions[0].last_transition, first);
+  SetCondition(conditions, {.type = "Accepted", .status = "False", .reason = "C"}, second);
+  EXPECT_EQ(conditions[0].last_transition, second);
+}
+
+}  // namespace
+}  // namespace ybis::api

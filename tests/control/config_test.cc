@@ -1,0 +1,94 @@
+#include "control/config.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/temp_dir.h"
+
+namespace ybis::control {
+namespace {
+
+constexpr const char* kModels = R"(
+models:
+  - name: small
+    endpoint: https://models.example.com/v1
+    apiKeyFile: /etc/ybis/key
+    inputUSDPerMillionTokens: 0.5
+)";
+
+TEST(LoadConfig, EveryProfileIsValid) {
+  for (const char* profile : {"dev", "staging", "prod"}) {
+    const auto config = LoadConfig({.profile = profile, .file = "", .environment = {}});
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->profile, profile);
+  }
+  EXPECT_FALSE(LoadConfig({.profile = "prod", .file = "", .environment = {}})->policy.sandbox_best_effort);
+  EXPECT_EQ(LoadConfig({.profile = "test", .file = "", .environment = {}}).error().message,
+            "profile 'test' is none of dev, staging, prod (YBIS_PROFILE or --profile)");
+}
+
+TEST(LoadConfig, FileLiesOverTheProfileAndEnvironmentOverBoth) {
+  testing::TempDir dir;
+  const auto file = dir.Write("config.yaml", std::string(kModels) + "limits:\n  maxRuns: 7\n");
+  const auto config = LoadConfig({.profile = "prod",
+                                  .file = file,
+                                  .environment = {{"YBIS_CONFIG__LIMITS__MAX_RUNS", "9"},
+                                                  {"YBIS_CONFIG__runner__limits__cpu", "2"},
+                                                  {"HOME", "/"}}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->limits.admission.total, 9);
+  EXPECT_EQ(config->limits.admission.per_namespace, 10);
+  EXPECT_EQ(config->default_model, "small");
+  EXPECT_EQ(config->FindModel("")->endpoint, "https://models.example.com/v1");
+  EXPECT_EQ(config->runner.limits.at("cpu"), "2");
+}
+
+TEST(LoadConfig, NamesFileLineAndKey) {
+  testing::TempDir dir;
+  const auto file = dir.Write("config.yaml", "logLevel: info\nlimits:\n  maxRuns: many\n");
+  EXPECT_EQ(LoadConfig({.profile = "prod", .file = file, .environment = {}}).error().message,
+            file.string() + ":3: limits.maxRuns: must be a whole number from 1 to 100000");
+  const auto unknown = dir.Write("unknown.yaml", "\nmaxRuns: 3\n");
+  EXPECT_EQ(LoadConfig({.profile = "prod", .file = unknown, .environment = {}}).error().message,
+            unknown.string() + ":2: maxRuns: unknown field");
+  const auto endpoint =
+      dir.Write("endpoint.yaml", "models:\n  - name: a\n    endpoint: models.example.com\n");
+  EXPECT_NE(LoadConfig({.profile = "prod", .file = endpoint, .environment = {}})
+                .error()
+                .message.find(endpoint.string() + ":3: models[0].endpoint: must be"),
+            std::string::npos);
+}
+
+TEST(LoadConfig, RefusesOverridesThatNameNothing) {
+  EXPECT_EQ(LoadConfig({.profile = "prod", .file = "", .environment = {{"YBIS_CONFIG__LIMIT__MAXRUNS", "9"}}})
+                .error()
+                .message,
+            "environment variable YBIS_CONFIG__LIMIT__MAXRUNS: no setting is called so");
+}
+
+TEST(LoadConfig, RefusesALeaseThatEndsBetweenHeartbeats) {
+  const auto config = LoadConfig(
+      {.profile = "prod", .file = "", .environment = {{"YBIS_CONFIG__LEASE__HEARTBEATSECONDS", "200"}}});
+  ASSERT_FALSE(config);
+  EXPECT_NE(config.error().message.find("lease.heartbeatSeconds"), std::string::npos);
+}
+
+TEST(EffectivePolicy, TheTaskCanOnlyTighten) {
+  Config config;
+  config.policy.protected_paths = {"a/**"};
+  config.policy.max_changed_files = 10;
+  api::TaskSpec spec;
+  spec.policy.protected_paths = {"b/**"};
+  spec.policy.max_changed_files = 50;
+  spec.policy.max_diff_bytes = 5;
+  spec.policy.network = true;
+  const api::RunPolicy policy = EffectivePolicy(config, spec);
+  EXPECT_EQ(policy.protected_paths, (std::vector<std::string>{"a/**", "b/**"}));
+  EXPECT_EQ(policy.max_changed_files, 10);
+  EXPECT_EQ(policy.max_diff_bytes, 5);
+  EXPECT_FALSE(policy.network);
+}
+
+}  // namespace
+}  // namespace ybis::control
