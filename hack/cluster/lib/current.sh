@@ -39,6 +39,10 @@ current_load() {
     kind-*) loader=(kind load image-archive --name "${context#kind-}") ;;
     minikube) loader=(minikube image load) ;;
     k3d-*) loader=(k3d image import --cluster "${context#k3d-}") ;;
+    ybis)
+      local_load "$name"
+      return
+      ;;
     *) fail "context '$context' is no kind, minikube or k3d cluster: push $name to a registry that it can pull from" ;;
   esac
   has "${loader[0]}" || fail "context '$context' needs the program ${loader[0]} to load an image"

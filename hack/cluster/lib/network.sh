@@ -3,6 +3,8 @@
 # service rules by kube-proxy; all of it is taken down here.
 
 network_up() {
+  remove_network
+  touch "$PIDS/network"
   ip link add "$NODE_BRIDGE" type bridge
   ip addr add "$NODE_IP/24" dev "$NODE_BRIDGE"
   ip link set "$NODE_BRIDGE" up
@@ -11,6 +13,13 @@ network_up() {
 }
 
 network_down() {
+  # Without the mark the bridges belong to a cluster with another state folder.
+  [[ -e $PIDS/network ]] || return 0
+  remove_network
+  rm "$PIDS/network"
+}
+
+remove_network() {
   local family
   for family in ip ip6; do nft delete table "$family" kube-proxy 2>/dev/null || true; done
   ip link del "$POD_BRIDGE" 2>/dev/null || true

@@ -3,8 +3,9 @@
 
 preflight() {
   [[ $EUID -eq 0 ]] || fail "the cluster needs root (mounts, bridges, cgroups): run it as root, or use CLUSTER=current"
-  check_address_free
   install_programs
+  check_address_free
+  check_ports_free
   check_cgroups
   check_kernel
 }
@@ -40,6 +41,25 @@ check_address_free() {
   local holder
   holder=$(ip -o -4 addr show to "$NODE_IP/24" 2>/dev/null | awk '{print $2}' | grep -vx "$NODE_BRIDGE" || true)
   [[ -z $holder ]] || fail "address $NODE_IP belongs to network device $holder: take that down, or use CLUSTER=current"
+}
+
+# Two of these clusters can't run on one machine; the second must not pull the
+# network from under the first.
+check_ports_free() {
+  local port pid
+  for port in 2379 2380 6443 10250 10257 10259; do
+    pid=$(ss -Hltnp "sport = :$port" | grep -oP 'pid=\K[0-9]+' | head -1 || true)
+    [[ -z $pid ]] || is_ours "$pid" ||
+      fail "port $port is taken by process $pid ($(cat "/proc/$pid/comm")): another cluster, perhaps; stop it, or use CLUSTER=current"
+  done
+}
+
+is_ours() {
+  local file
+  for file in "$PIDS"/*.pid; do
+    [[ $(running_pid "$(basename "$file" .pid)") == "$1" ]] && return
+  done
+  return 1
 }
 
 install_programs() {
