@@ -1,0 +1,130 @@
+#pragma once
+// The one way to a model: idempotent, budgeted, recorded before it is answered.
+#include <chrono>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "api/run_api.h"
+#include "base/clock.h"
+#include "control/config.h"
+#include "control/llm_calls.h"
+#include "model/model_set.h"
+
+namespace ybis::control {
+
+/// What the gateway needs of the record of calls; LlmCalls over Postgres, a fake in tests. See LlmCalls for
+/// the meaning.
+class CallRecords {
+ public:
+  virtual ~CallRecords() = default;
+  virtual Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                                     const LlmBudget& budget, std::chrono::milliseconds timeout,
+                                     std::stop_token stop) = 0;
+  virtual Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
+                                              const api::ModelResponse& response, std::stop_token stop) = 0;
+  virtual Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+                          const std::string& error, std::stop_token stop) = 0;
+  virtual Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) = 0;
+};
+
+/// What a run's task says about models: spec.model and spec.limits.
+struct RunModelTerms {
+  api::ModelSpec model;
+  int64_t max_tokens = 0;   ///< 0 = the operator's
+  double max_cost_usd = 0;  ///< 0 = the operator's
+};
+
+/// Finds the terms of a run.
+class RunTerms {
+ public:
+  virtual ~RunTerms() = default;
+  virtual Result<RunModelTerms> ModelTerms(const std::string& run_id, std::stop_token stop) = 0;
+};
+
+/// Answers a run's model requests; what the Run API needs.
+class ModelCalls {
+ public:
+  virtual ~ModelCalls() = default;
+  virtual Result<api::ModelResponse> Call(const std::string& run_id, const api::ModelRequest& request,
+                                          std::stop_token stop) = 0;
+};
+
+struct GatewaySettings {
+  std::string default_model;
+  int64_t max_tokens_per_run = 2'000'000;
+  double max_cost_usd_per_run = 20;
+  int max_reasks = 2;  ///< answers that do not fit go back this often
+  std::chrono::milliseconds call_timeout{
+      900'000};  ///< of one call with all its retries, re-asks and fallbacks
+};
+
+/// Thread-safe; the references must outlive it.
+///
+/// A call is begun in the record before the model is asked, and its answer is recorded before it is given
+/// out: the same request again, at the same time or after a crash, gets the recorded answer. The one window
+/// in which a call can be paid twice: this process dies after the model has answered and before the record is
+/// committed.
+///
+/// Errors: kStale (epoch), kExhausted and not retryable (the run's budget), kUnavailable and retryable (no
+/// model could be reached within the bounded retries), kUnavailable and not retryable (every model refuses
+/// us: key or name is wrong), kInvalid (the request names no such model, the model refused it, or its answers
+/// did not fit the schema), kCancelled.
+class ModelGateway final : public ModelCalls {
+ public:
+  ModelGateway(const model::ModelSet& models, CallRecords& records, RunTerms& terms, Clock& clock,
+               model::ModelObserver& observer, GatewaySettings settings);
+
+  Result<api::ModelResponse> Call(const std::string& run_id, const api::ModelRequest& request,
+                                  std::stop_token stop) override;
+
+ private:
+  struct Job;
+  Result<Job> Prepare(const std::string& run_id, const api::ModelRequest& request, std::stop_token stop);
+  Result<LlmCallStart> BeginOrWait(const Job& job, std::stop_token stop);
+  Result<api::ModelResponse> Ask(Job& job, std::stop_token stop);
+  Result<api::ModelResponse> AskModel(Job& job, model::Model& model, std::stop_token stop);
+  Result<model::Completion> Exchange(Job& job, model::Model& model, const model::CompletionRequest& request,
+                                     std::stop_token stop);
+  Status CheckBudget(const Job& job, const model::Model& model, const model::CompletionRequest& request,
+                     std::stop_token stop);
+  Result<api::ModelResponse> Settle(const Job& job, Result<api::ModelResponse> outcome);
+
+  const model::ModelSet& models_;
+  CallRecords& records_;
+  RunTerms& terms_;
+  Clock& clock_;
+  model::ModelObserver& observer_;
+  GatewaySettings settings_;
+};
+
+/// CallRecords over Postgres.
+class StoredCallRecords final : public CallRecords {
+ public:
+  explicit StoredCallRecords(LlmCalls& calls) : calls_(calls) {}
+  Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                             const LlmBudget& budget, std::chrono::milliseconds timeout,
+                             std::stop_token stop) override {
+    return calls_.Begin(run_id, epoch, key, budget, timeout, stop);
+  }
+  Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
+                                      const api::ModelResponse& response, std::stop_token stop) override {
+    return calls_.Complete(run_id, key, response, stop);
+  }
+  Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+                  const std::string& error, std::stop_token stop) override {
+    return calls_.FailCall(run_id, key, spent, error, stop);
+  }
+  Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) override {
+    return calls_.RunUsage(run_id, stop);
+  }
+
+ private:
+  LlmCalls& calls_;
+};
+
+/// The configuration's models and limits in the gateway's own words.
+std::vector<model::ModelSettings> ModelSettingsOf(const Config& config);
+GatewaySettings GatewaySettingsOf(const Config& config);
+
+}  // namespace ybis::control

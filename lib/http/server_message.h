@@ -1,0 +1,52 @@
+#pragma once
+// One HTTP request as a handler sees it, and what it answers.
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace ybis::http {
+
+/// Who is at the other end.
+struct Peer {
+  std::string address;  ///< "10.0.0.7", "::1", or "unix"
+  int port = 0;
+  bool tls = false;
+};
+
+/// A request whose body has been read whole (empty in a head check, which runs before it).
+struct Request {
+  std::string method;
+  std::string path;                            ///< as sent, without the query
+  std::map<std::string, std::string> params;   ///< of the route's pattern, percent-decoded
+  std::map<std::string, std::string> query;    ///< percent-decoded
+  std::map<std::string, std::string> headers;  ///< names in lower case; repeated ones joined by ", "
+  std::string body;
+  Peer peer;
+
+  /// The header's value or "". `name` in lower case.
+  std::string Header(const std::string& name) const;
+  std::string Param(const std::string& name) const;
+  /// The token of `Authorization: Bearer …`, or "".
+  std::string BearerToken() const;
+};
+
+struct Response {
+  int status = 200;
+  std::map<std::string, std::string> headers;
+  std::string body;
+};
+
+/// The value as an application/json body.
+Response JsonResponse(const nlohmann::json& value, int status = 200);
+Response TextResponse(std::string text, int status = 200);
+/// `{"error":{"code","message","retryable"}}` under the status that belongs to the code (StatusOf), with
+/// Retry-After when the error has one. Registered secrets are masked.
+Response ErrorResponse(const Error& error);
+Response ErrorResponse(const Error& error, int status);
+/// The status code an ErrorCode travels under: kInvalid 400, kDenied 403, kStale 409, kExhausted 429, …
+int StatusOf(ErrorCode code);
+
+}  // namespace ybis::http
