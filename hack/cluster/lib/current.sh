@@ -32,6 +32,11 @@ current_env() {
   if [[ -n ${KUBECONFIG:-} ]]; then printf 'export KUBECONFIG=%q\n' "$KUBECONFIG"; fi
 }
 
+current_schemas() {
+  current_context >/dev/null
+  kubectl get --raw /openapi/v2 | write_schemas "$1"
+}
+
 current_load() {
   local context name=$1 loader
   context=$(current_context)

@@ -155,6 +155,11 @@ store_export() {
 
 in_buildah() { has buildah && buildah inspect --type image "$1" >/dev/null 2>&1; }
 
+local_schemas() {
+  all_running || fail "the cluster is not running: run '$here/cluster up'"
+  kubectl_ get --raw /openapi/v2 | write_schemas "$1"
+}
+
 local_logs() {
   if [[ -z $1 ]]; then
     echo "components: containerd ${CONTROL[*]}"

@@ -70,6 +70,7 @@ install_programs() {
   has ip || missing+=(iproute2)
   has conntrack || missing+=(conntrack)
   has buildah || missing+=(buildah)
+  has jq || missing+=(jq)
   has openssl || missing+=(openssl)
   has mount || missing+=(mount)
   [[ -x /usr/lib/cni/bridge ]] || missing+=(containernetworking-plugins)
