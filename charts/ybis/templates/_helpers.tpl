@@ -1,0 +1,48 @@
+{{- define "ybis.name" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "ybis.operator" -}}
+{{- $name := include "ybis.name" . -}}
+{{- if contains "ybis" $name -}}{{ $name }}-operator{{- else -}}{{ $name }}-ybis-operator{{- end -}}
+{{- end -}}
+
+{{- define "ybis.postgres" -}}
+{{ include "ybis.name" . }}-postgres
+{{- end -}}
+
+{{- define "ybis.labels" -}}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+app.kubernetes.io/part-of: ybis
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "ybis.operatorSelector" -}}
+app.kubernetes.io/name: ybis
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "ybis.postgresSelector" -}}
+app.kubernetes.io/name: ybis
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: postgres
+{{- end -}}
+
+{{- define "ybis.databaseSecret" -}}
+{{- if .Values.database.existingSecret -}}
+{{ .Values.database.existingSecret }}
+{{- else -}}
+{{ include "ybis.postgres" . }}
+{{- end -}}
+{{- end -}}
+
+{{- define "ybis.runnerImage" -}}
+{{ .Values.runner.image.repository }}:{{ .Values.runner.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "ybis.config" -}}
+{{- $runner := dict "image" (include "ybis.runnerImage" .) "imageAllow" .Values.runner.imageAllow -}}
+{{- toYaml (mergeOverwrite (dict "runner" $runner) (deepCopy .Values.config)) -}}
+{{- end -}}
