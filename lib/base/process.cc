@@ -1,25 +1,23 @@
 #include "base/process.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <optional>
-#include <system_error>
 
+#include "base/process_child.h"
 #include "base/unique_fd.h"
 
 namespace ybis {
 namespace {
+
+using namespace process_internal;
 
 using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
@@ -29,45 +27,14 @@ constexpr milliseconds kTimeoutGrace{2'000};
 constexpr milliseconds kCancelGrace{50};
 // How long what the program left in its pipes is read after everything has been killed.
 constexpr milliseconds kDrainLimit{250};
+constexpr milliseconds kInspectPeriod{200};
 // How often the child is looked at where the kernel has no pidfd_open.
 constexpr milliseconds kNoPidfdPoll{10};
 // A longer deadline is taken as this one, so that adding it to the time of day cannot overflow.
 constexpr milliseconds kMaxTimeout = std::chrono::hours(24 * 365);
-constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
-
-std::string Message(int error) { return std::generic_category().message(error); }
-
-Unexpected FailErrno(std::string_view what, int error) {
-  return Fail(ErrorCode::kInternal, fmt::format("{}: {}", what, Message(error)));
-}
 
 // ---- pipes
 // -------------------------------------------------------------------------------------------------
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-/// Moves a descriptor out of 0-2, where the child's standard streams will be put.
-Status RaiseAboveStandard(UniqueFd& fd) {
-  if (fd.get() > 2) return {};
-  const int raised = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3);
-  if (raised < 0) return FailErrno("duplicate a pipe", errno);
-  fd.Reset(raised);
-  return {};
-}
-
-Result<Pipe> MakePipe() {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0) return FailErrno("make a pipe", errno);
-  Pipe pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-  YBIS_TRY(RaiseAboveStandard(pipe.read));
-  YBIS_TRY(RaiseAboveStandard(pipe.write));
-  return pipe;
-}
-
-void SetNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 /// Keeps SIGPIPE from this thread while it writes to a child that may have closed its input.
 class SigpipeGuard {
@@ -128,253 +95,6 @@ class CappedText {
   std::string tail_;
 };
 
-// ---- what the child needs, made before fork
-// ------------------------------------------------------------------
-
-std::vector<std::string> Candidates(const ProcessSpec& spec) {
-  const std::string& name = spec.argv.front();
-  if (name.find('/') != std::string::npos) return {name};
-  const auto found = spec.env.find("PATH");
-  std::string_view rest = found == spec.env.end() ? kDefaultPath : std::string_view(found->second);
-  std::vector<std::string> paths;
-  for (;;) {
-    const size_t colon = rest.find(':');
-    const std::string_view folder = rest.substr(0, colon);
-    // An empty entry would mean the working directory, which is not a place to take programs from.
-    if (!folder.empty()) paths.push_back(fmt::format("{}/{}", folder, name));
-    if (colon == std::string_view::npos) return paths;
-    rest.remove_prefix(colon + 1);
-  }
-}
-
-bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
-
-Status CheckSpec(const ProcessSpec& spec) {
-  if (spec.argv.empty() || spec.argv.front().empty()) {
-    return Fail(ErrorCode::kInvalid, "argv: is empty; it must name a program");
-  }
-  for (size_t i = 0; i < spec.argv.size(); ++i) {
-    if (HasNul(spec.argv[i])) return Fail(ErrorCode::kInvalid, fmt::format("argv[{}]: holds a NUL byte", i));
-  }
-  for (const auto& [name, value] : spec.env) {
-    if (name.empty() || HasNul(name) || HasNul(value) || name.find('=') != std::string::npos) {
-      return Fail(ErrorCode::kInvalid, fmt::format("env: the entry '{}' is not a valid variable", name));
-    }
-  }
-  return {};
-}
-
-/// Everything the child touches between fork and exec, so that it allocates nothing there.
-class ExecImage {
- public:
-  explicit ExecImage(const ProcessSpec& spec) : directory_(spec.directory.string()), argv_text_(spec.argv) {
-    candidates_ = Candidates(spec);
-    for (const auto& [name, value] : spec.env) env_text_.push_back(name + "=" + value);
-    for (auto& text : argv_text_) argv_.push_back(text.data());
-    for (auto& text : env_text_) env_.push_back(text.data());
-    argv_.push_back(nullptr);
-    env_.push_back(nullptr);
-  }
-  ExecImage(const ExecImage&) = delete;
-  ExecImage& operator=(const ExecImage&) = delete;
-
-  const char* directory() const { return directory_.empty() ? nullptr : directory_.c_str(); }
-
-  /// Tries each place of the program; gives the errno to report. Async-signal-safe.
-  int Exec() const {
-    int error = ENOENT;
-    for (const std::string& path : candidates_) {
-      ::execve(path.c_str(), argv_.data(), env_.data());
-      if (errno == EACCES) error = EACCES;
-      if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return errno;
-    }
-    return error;
-  }
-
- private:
-  std::string directory_;
-  std::vector<std::string> candidates_;
-  std::vector<std::string> argv_text_;
-  std::vector<std::string> env_text_;
-  std::vector<char*> argv_;
-  std::vector<char*> env_;
-};
-
-enum class Step : int { kStreams, kDirectory, kPrepare, kExec };
-
-/// What a child that could not become the program writes to its parent.
-struct StartFailure {
-  Step step;
-  int error;
-};
-
-// ---- in the child: async-signal-safe calls only
-// --------------------------------------------------------------
-
-void ResetSignals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
-/// Marks everything above standard error to be closed by exec.
-void HideDescriptors() {
-  if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return;
-  const long limit = std::min(::sysconf(_SC_OPEN_MAX), 65'536L);
-  for (int fd = 3; fd < limit; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-struct ChildStreams {
-  int input;
-  int output;
-  int error_output;
-  int report;
-};
-
-[[noreturn]] void ReportAndExit(int report, Step step, int error) {
-  const StartFailure failure{step, error};
-  [[maybe_unused]] const ssize_t n = ::write(report, &failure, sizeof(failure));
-  ::_exit(127);
-}
-
-[[noreturn]] void BecomeProgram(const ProcessSpec& spec, const ExecImage& image,
-                                const ChildStreams& streams) {
-  ::setsid();
-  if (::dup2(streams.input, 0) < 0 || ::dup2(streams.output, 1) < 0 || ::dup2(streams.error_output, 2) < 0) {
-    ReportAndExit(streams.report, Step::kStreams, errno);
-  }
-  HideDescriptors();
-  if (image.directory() != nullptr && ::chdir(image.directory()) != 0) {
-    ReportAndExit(streams.report, Step::kDirectory, errno);
-  }
-  ResetSignals();
-  if (spec.before_exec) {
-    if (const int error = spec.before_exec(); error != 0)
-      ReportAndExit(streams.report, Step::kPrepare, error);
-  }
-  ReportAndExit(streams.report, Step::kExec, image.Exec());
-}
-
-// ---- in the parent
-// -------------------------------------------------------------------------------------------
-
-/// The running child and the ends of its pipes. Kills and reaps what is left when it goes.
-class Child {
- public:
-  Child(pid_t pid, UniqueFd input, UniqueFd output, UniqueFd error_output)
-      : input(std::move(input)),
-        output(std::move(output)),
-        error_output(std::move(error_output)),
-        pid_(pid),
-        pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
-  ~Child() {
-    if (pid_ > 0) Reap();
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
-  int pidfd() const { return pidfd_.get(); }
-  void SignalGroup(int number) const {
-    // The group does not exist yet when the child has not reached setsid.
-    if (::kill(-pid_, number) != 0) ::kill(pid_, number);
-  }
-  /// Whether it has ended; it stays a zombie, so that its group's number cannot be taken by another.
-  bool Ended() const {
-    siginfo_t info{};
-    return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-           info.si_pid == pid_;
-  }
-  /// Kills the whole group and collects the child's wait status.
-  int Reap() {
-    SignalGroup(SIGKILL);
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
-    return status;
-  }
-
-  UniqueFd input;
-  UniqueFd output;
-  UniqueFd error_output;
-
- private:
-  pid_t pid_;
-  UniqueFd pidfd_;
-};
-
-/// Forks with every signal blocked, so that no handler of this process runs in the child.
-pid_t ForkBlocked(const ProcessSpec& spec, const ExecImage& image, const ChildStreams& streams) {
-  sigset_t all;
-  sigset_t old;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_BLOCK, &all, &old);
-  const pid_t pid = ::fork();
-  if (pid == 0) BecomeProgram(spec, image, streams);
-  const int error = errno;
-  ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  errno = error;
-  return pid;
-}
-
-Unexpected DescribeStartFailure(const ProcessSpec& spec, StartFailure failure) {
-  const std::string& program = spec.argv.front();
-  switch (failure.step) {
-    case Step::kStreams:
-      return FailErrno(fmt::format("start {}: standard streams", program), failure.error);
-    case Step::kDirectory:
-      return Fail(failure.error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kInternal,
-                  fmt::format("start {}: working directory {}: {}", program, spec.directory.string(),
-                              Message(failure.error)));
-    case Step::kPrepare:
-      return FailErrno(fmt::format("start {}: preparing its process", program), failure.error);
-    case Step::kExec:
-      break;
-  }
-  const ErrorCode code = failure.error == ENOENT                             ? ErrorCode::kNotFound
-                         : failure.error == EACCES || failure.error == EPERM ? ErrorCode::kDenied
-                         : failure.error == E2BIG                            ? ErrorCode::kTooLarge
-                                                                             : ErrorCode::kInternal;
-  return Fail(code, fmt::format("start {}: {}", program, Message(failure.error)));
-}
-
-/// Waits until the child became the program (the report pipe closes) or said why not.
-Status AwaitExec(const ProcessSpec& spec, int report) {
-  StartFailure failure{};
-  ssize_t n = 0;
-  do {
-    n = ::read(report, &failure, sizeof(failure));
-  } while (n < 0 && errno == EINTR);
-  if (n == static_cast<ssize_t>(sizeof(failure))) return DescribeStartFailure(spec, failure);
-  return {};
-}
-
-Result<std::unique_ptr<Child>> Start(const ProcessSpec& spec) {
-  YBIS_TRY(CheckSpec(spec));
-  const ExecImage image(spec);
-  YBIS_ASSIGN(Pipe input, MakePipe());
-  YBIS_ASSIGN(Pipe output, MakePipe());
-  YBIS_ASSIGN(Pipe error_output, MakePipe());
-  YBIS_ASSIGN(Pipe report, MakePipe());
-  const pid_t pid = ForkBlocked(spec, image,
-                                {.input = input.read.get(),
-                                 .output = output.write.get(),
-                                 .error_output = error_output.write.get(),
-                                 .report = report.write.get()});
-  if (pid < 0) return FailErrno(fmt::format("start {}: fork", spec.argv.front()), errno);
-  auto child = std::make_unique<Child>(pid, std::move(input.write), std::move(output.read),
-                                       std::move(error_output.read));
-  report.write.Reset();
-  YBIS_TRY(AwaitExec(spec, report.read.get()));
-  SetNonBlocking(child->input.get());
-  SetNonBlocking(child->output.get());
-  SetNonBlocking(child->error_output.get());
-  return child;
-}
-
 /// Wakes a poll() when a stop is requested.
 class StopEvent {
  public:
@@ -413,10 +133,13 @@ class Conversation {
       Police();
       Exchange(NextWait(), true);
     }
-    const int status = child_.Reap();
+    const auto status = child_.Reap();
     Drain();
     if (cancelled_) return Fail(ErrorCode::kCancelled, fmt::format("{}: stopped", spec_.argv.front()));
-    return Finish(status);
+    if (!status) {
+      return Fail(ErrorCode::kInternal, fmt::format("{}: its supervisor was killed", spec_.argv.front()));
+    }
+    return Finish(*status);
   }
 
  private:
@@ -432,18 +155,25 @@ class Conversation {
       timed_out_ = true;
       Terminate(now + kTimeoutGrace);
     }
-    if (kill_at_ && now >= *kill_at_) child_.SignalGroup(SIGKILL);
+    Inspect(now);
+    if (kill_at_ && now >= *kill_at_) child_.Kill();
+  }
+
+  void Inspect(SteadyClock::time_point now) {
+    if (!spec_.inspect || now < next_inspection_ || !stopped_for_.empty()) return;
+    stopped_for_ = spec_.inspect(child_.pid());
+    next_inspection_ = now + kInspectPeriod;
+    if (!stopped_for_.empty()) kill_at_ = now;
   }
 
   void Terminate(SteadyClock::time_point kill_at) {
-    child_.SignalGroup(SIGTERM);
-    // A stopped process acts on SIGTERM only once it is continued.
-    child_.SignalGroup(SIGCONT);
+    child_.Terminate();
     kill_at_ = std::min(kill_at_.value_or(kill_at), kill_at);
   }
 
   milliseconds NextWait() const {
-    const auto next = kill_at_.value_or(Deadline());
+    auto next = kill_at_.value_or(Deadline());
+    if (spec_.inspect && stopped_for_.empty()) next = std::min(next, next_inspection_);
     const auto left = std::chrono::ceil<milliseconds>(next - SteadyClock::now());
     const auto wait = std::clamp(left, milliseconds(1), milliseconds(60'000));
     return child_.pidfd() >= 0 ? wait : std::min(wait, kNoPidfdPoll);
@@ -499,6 +229,7 @@ class Conversation {
     result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     result.exit_code = WIFSIGNALED(status) ? 128 + result.signal : WEXITSTATUS(status);
     result.timed_out = timed_out_;
+    result.stopped_for = std::move(stopped_for_);
     result.truncated = output_.truncated() || error_output_.truncated();
     result.output = output_.Take();
     result.error_output = error_output_.Take();
@@ -512,6 +243,8 @@ class Conversation {
   StopEvent event_;
   SteadyClock::time_point started_;
   std::optional<SteadyClock::time_point> kill_at_;
+  SteadyClock::time_point next_inspection_{};
+  std::string stopped_for_;
   bool cancelled_ = false;
   bool timed_out_ = false;
   CappedText output_;
@@ -524,7 +257,7 @@ class Conversation {
 
 Result<ProcessResult> RunProcess(const ProcessSpec& spec, std::stop_token stop) {
   if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "stopped before the program was started");
-  YBIS_ASSIGN(auto child, Start(spec));
+  YBIS_ASSIGN(auto child, Child::Start(spec));
   return Conversation(spec, *child, std::move(stop)).Run();
 }
 

@@ -24,6 +24,12 @@ struct ProcessSpec {
   std::function<int()> before_exec;
   /// Called from the waiting thread with each chunk of standard output and error; for progress.
   std::function<void(std::string_view)> on_output;
+  /// A supervisor process stands between: it also finds and kills what left the group (daemons, setsid), and
+  /// kills everything at once when the caller dies.
+  bool contain = false;
+  /// Called about five times a second from the waiting thread with the number of the process that all others
+  /// descend from. A non-empty answer kills everything without grace and becomes `stopped_for`.
+  std::function<std::string(int pid)> inspect;
 };
 
 struct ProcessResult {
@@ -31,6 +37,7 @@ struct ProcessResult {
   int signal = 0;
   bool timed_out = false;
   bool truncated = false;    ///< some output was cut out
+  std::string stopped_for;   ///< what `inspect` answered, if it ended the run
   std::string output;        ///< standard output
   std::string error_output;  ///< standard error
   std::chrono::milliseconds elapsed{0};

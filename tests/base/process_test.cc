@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -304,6 +306,106 @@ TEST(RunProcess, GivesTheChildDefaultSignals) {
   EXPECT_EQ(result->output, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
+ProcessSpec Contained(const std::string& script) {
+  ProcessSpec spec = Shell(script);
+  spec.contain = true;
+  return spec;
+}
+
+TEST(RunProcessContained, GivesWhatAPlainRunGives) {
+  const auto result = RunIt(Contained("cat; echo err >&2; exit 3"));
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->exit_code, 3);
+  EXPECT_EQ(result->error_output, "err\n");
+  EXPECT_EQ(RunIt(Contained("kill -KILL $$"))->signal, SIGKILL);
+  EXPECT_EQ(RunProcess({.argv = {"no-such-program-here"}, .contain = true}, {}).error().code,
+            ErrorCode::kNotFound);
+}
+
+TEST(RunProcessContained, KillsADaemonThatLeftTheGroup) {
+  const auto result = RunIt(Contained("setsid sh -c 'echo $$; sleep 60' & sleep 0.3"));
+  ASSERT_TRUE(result);
+  const std::string daemon = Trimmed(result->output);
+  ASSERT_FALSE(daemon.empty());
+  EXPECT_FALSE(Runs(daemon)) << "the daemon must be gone before the call returns";
+}
+
+TEST(RunProcessContained, KillsADaemonTwiceRemovedAtTheDeadline) {
+  ProcessSpec spec = Contained("setsid setsid sh -c 'trap \"\" TERM; echo $$; sleep 60' & sleep 60");
+  spec.timeout = milliseconds(300);
+  const auto result = RunIt(spec);
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->timed_out);
+  EXPECT_EQ(result->signal, SIGTERM);
+  EXPECT_FALSE(Runs(Trimmed(result->output)));
+}
+
+TEST(RunProcessContained, LetsTheProgramFinishWithinTheGrace) {
+  ProcessSpec spec = Contained("trap 'echo cleaned; exit 7' TERM; while :; do sleep 0.05; done");
+  spec.timeout = milliseconds(200);
+  const auto result = RunIt(spec);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->output, "cleaned\n");
+  EXPECT_EQ(result->exit_code, 7);
+}
+
+TEST(RunProcessContained, IsCancelledWithinTwoHundredMilliseconds) {
+  std::stop_source source;
+  std::jthread stopper([&source] {
+    std::this_thread::sleep_for(milliseconds(100));
+    source.request_stop();
+  });
+  const auto start = steady_clock::now();
+  const auto result = RunProcess(Contained("trap '' TERM; setsid sleep 9 & sleep 9"), source.get_token());
+  EXPECT_EQ(result.error().code, ErrorCode::kCancelled);
+  EXPECT_LT(Since(start), milliseconds(300));
+}
+
+TEST(RunProcessContained, DiesWithItsCaller) {
+  testing::TempDir dir;
+  const auto pid_file = dir.path() / "pid";
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    (void)RunIt(Contained("setsid sleep 60 & echo $! > " + pid_file.string() + "; sleep 60"));
+    ::_exit(0);
+  }
+  for (int i = 0; i < 400 && !std::filesystem::exists(pid_file); ++i) {
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  std::this_thread::sleep_for(milliseconds(50));
+  ::kill(caller, SIGKILL);
+  ::waitpid(caller, nullptr, 0);
+  std::string pid;
+  std::getline(std::ifstream(pid_file) >> std::ws, pid);
+  ASSERT_FALSE(pid.empty());
+  EXPECT_TRUE(DiesWithin(pid, milliseconds(1'000)));
+}
+
+TEST(RunProcessContained, HandsNoDescriptorToTheChildAndLeaksNone) {
+  const UniqueFd careless(::open("/etc/hostname", O_RDONLY));
+  const size_t before = OpenDescriptors();
+  const auto result = RunProcess({.argv = {"/bin/ls", "/proc/self/fd"}, .contain = true}, {});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->output, "0\n1\n2\n3\n");
+  EXPECT_EQ(OpenDescriptors(), before);
+}
+
+TEST(RunProcess, IsStoppedByItsInspector) {
+  for (const bool contain : {false, true}) {
+    ProcessSpec spec = Shell("trap '' TERM; sleep 30; sleep 30");
+    spec.contain = contain;
+    int calls = 0;
+    spec.inspect = [&calls](int pid) -> std::string { return pid > 0 && ++calls == 3 ? "memory" : ""; };
+    const auto start = steady_clock::now();
+    const auto result = RunIt(spec);
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->stopped_for, "memory");
+    EXPECT_EQ(result->signal, SIGKILL);
+    EXPECT_FALSE(result->timed_out);
+    EXPECT_LT(Since(start), milliseconds(2'000));
+  }
+}
+
 TEST(RunProcess, RunsFromManyThreadsAtOnce) {
   std::atomic<int> good{0};
   {
@@ -312,7 +414,9 @@ TEST(RunProcess, RunsFromManyThreadsAtOnce) {
       threads.emplace_back([&good, i] {
         for (int round = 0; round < 10; ++round) {
           const auto text = std::to_string(i * 100 + round);
-          const auto result = RunIt(Shell("echo " + text));
+          ProcessSpec spec = Shell("echo " + text);
+          spec.contain = round % 2 == 1;
+          const auto result = RunIt(spec);
           if (result && result->output == text + "\n") ++good;
         }
       });
