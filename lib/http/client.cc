@@ -8,6 +8,9 @@
 #include <fmt/format.h>
 #include <pplx/threadpool.h>
 
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/ssl/context.hpp>
 #include <mutex>
@@ -87,21 +90,12 @@ ClientResponse HeadOf(const rest::http_response& response) {
   return head;
 }
 
-Error Describe(const std::exception& failure) {
-  const std::string_view what = failure.what();
-  if (what.find("certificate") != std::string_view::npos) {
-    return Fail(ErrorCode::kUnavailable, fmt::format("the server's certificate is not trusted: {}", what))
-        .value();
-  }
-  return Fail(ErrorCode::kUnavailable, std::string(what)).value();
-}
-
 /// The error in flight as a value; to be called in a catch block.
 Error CurrentError() {
   try {
     throw;
   } catch (const std::exception& failure) {
-    return Describe(failure);
+    return Fail(ErrorCode::kUnavailable, failure.what()).value();
   } catch (...) {
     return Fail(ErrorCode::kUnavailable, "the connection failed").value();
   }
@@ -159,6 +153,18 @@ rest::http_request MakeRequest(const ClientRequest& request, const Url& url, con
   return made;
 }
 
+/// A peer that vanished without a word is noticed within a minute, or a watch would wait on it for ten.
+void KeepAlive(int fd) {
+  const auto set = [fd](int level, int option, int value) {
+    setsockopt(fd, level, option, &value, sizeof(value));
+  };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
+}
+
 bool IsRead(const std::string& method) { return method == "GET" || method == "HEAD"; }
 
 }  // namespace
@@ -188,25 +194,27 @@ class Client::Pools {
     if (!client) client = Make(url);
     return client;
   }
-  /// What was wrong with our own TLS files at the last connection; "" when nothing.
-  std::string TlsProblem() { return *tls_problem_->Lock(); }
+  /// What was wrong with TLS at the last connection; "" when nothing.
+  std::string Problem() { return *tls_problem_->Lock(); }
 
  private:
   std::shared_ptr<rest::client::http_client> Make(const Url& url) {
     rest::client::http_client_config config;
     config.set_max_redirects(0);                 // followed ones would carry the bearer token to another host
     config.set_timeout(std::chrono::hours(24));  // counts silence only; deadlines are ours
+    config.set_nativehandle_options([](rest::client::native_handle handle) {
+      KeepAlive(static_cast<boost::asio::ip::tcp::socket*>(handle)->native_handle());
+    });
     config.set_ssl_context_callback(
         [tls = settings_.tls, problem = tls_problem_](boost::asio::ssl::context& context) {
-          const Status status = ConfigureTls(context.native_handle(), tls);
-          *problem->Lock() = status ? std::string() : status.error().message;
+          ConfigureTls(context.native_handle(), tls, problem);
         });
     return std::make_shared<rest::client::http_client>(url.Origin(), config);
   }
 
   ClientSettings settings_;
   Sync<std::map<std::string, std::shared_ptr<rest::client::http_client>>> clients_;
-  std::shared_ptr<Sync<std::string>> tls_problem_ = std::make_shared<Sync<std::string>>();
+  TlsProblem tls_problem_ = std::make_shared<Sync<std::string>>();
 };
 
 Client::Client(ClientSettings settings) {
@@ -254,7 +262,7 @@ class Client::Exchange {
   Exchange(Pools& pools, const Url& url) : pools_(pools), origin_(url.Origin()) {}
 
   Error Explain(Error error) {
-    const std::string tls = error.code == ErrorCode::kUnavailable ? pools_.TlsProblem() : std::string();
+    const std::string tls = error.code == ErrorCode::kUnavailable ? pools_.Problem() : std::string();
     if (!tls.empty()) error.message = tls;
     error.message = fmt::format("{}: {}", origin_, error.message);
     return error;

@@ -101,14 +101,43 @@ Status Configure(SSL_CTX* context, const TlsSettings& settings) {
       settings.client_cert_file.empty() ? "given as data" : std::string_view(settings.client_cert_file));
 }
 
+/// Where a context keeps its problem; freed with the context, which the library may hold a little longer than
+/// we do.
+int ProblemIndex() {
+  static const int kIndex = SSL_CTX_get_ex_new_index(
+      0, nullptr, nullptr, nullptr, [](void*, void* problem, CRYPTO_EX_DATA*, int, long, void*) {
+        delete static_cast<TlsProblem*>(problem);
+      });
+  return kIndex;
+}
+
+/// Verifies as usual and keeps why it failed, since the library above says only that the handshake did.
+int Verify(X509_STORE_CTX* chain, void* context) {
+  const int verified = X509_verify_cert(chain);
+  const auto* problem =
+      static_cast<TlsProblem*>(SSL_CTX_get_ex_data(static_cast<SSL_CTX*>(context), ProblemIndex()));
+  if (verified == 1 || problem == nullptr) return verified;
+  const int error = X509_STORE_CTX_get_error(chain);
+  auto text = (*problem)->Lock();
+  if (text->empty()) {
+    *text = fmt::format("the server's certificate is not trusted: {}",
+                        error == X509_V_OK || error == X509_V_ERR_UNSPECIFIED
+                            ? "it is made out to another name"
+                            : X509_verify_cert_error_string(error));
+  }
+  return verified;
+}
+
 }  // namespace
 
-Status ConfigureTls(SSL_CTX* context, const TlsSettings& settings) {
+void ConfigureTls(SSL_CTX* context, const TlsSettings& settings, TlsProblem problem) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_cert_store(context, X509_STORE_new());
   const Status status = Configure(context, settings);
   if (!status) SSL_CTX_set_cert_store(context, X509_STORE_new());
-  return status;
+  *problem->Lock() = status ? std::string() : status.error().message;
+  SSL_CTX_set_ex_data(context, ProblemIndex(), new TlsProblem(std::move(problem)));
+  SSL_CTX_set_cert_verify_callback(context, Verify, context);
 }
 
 }  // namespace ybis::http
