@@ -1,2 +1,5 @@
-#include <cstdio>
-int main() { return 0; }
+#include <iostream>
+
+#include "cli/verb.h"
+
+int main(int argc, char** argv) { return ybis::cli::Run(argc, argv, std::cout, std::cerr); }
