@@ -33,7 +33,8 @@ struct GitCall {
 /// in an environment. Holds copies of its settings; thread-safe.
 class GitProgram {
  public:
-  /// Makes the private folder and checks that git is there; kUnsupported or kInvalid otherwise.
+  /// Makes the private folder (of this process alone: what a killed one left in it is removed) and checks
+  /// that git is there; kUnsupported or kInvalid otherwise.
   static Result<GitProgram> Create(Settings settings);
 
   const Settings& settings() const { return settings_; }

@@ -26,7 +26,7 @@ class GitServer {
   /// Ends the HTTPS server (its port then refuses); Start() again gives a new port.
   void Stop();
 
-  /// "https://127.0.0.1:PORT/NAME.git"
+  /// "https://127.0.0.1:PORT/git/NAME.git"
   std::string Url(const std::string& name) const;
   /// "ssh://USER@127.0.0.1:PORT/…/NAME.git"
   std::string SshUrl(const std::string& name) const;

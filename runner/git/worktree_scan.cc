@@ -1,0 +1,203 @@
+#include "runner/git/worktree_scan.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+
+namespace ybis::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr unsigned kRegular = 0100644;
+constexpr unsigned kExecutable = 0100755;
+constexpr unsigned kSymlink = 0120000;
+constexpr unsigned kSubmodule = 0160000;
+
+constexpr size_t kMaxListBytes = 64 * 1024 * 1024;
+// Repositories within repositories; git lists each only down to the next.
+constexpr int kMaxNesting = 16;
+
+/// git's mode for a file; 0 for what git does not keep (folders, sockets, devices).
+unsigned ModeOf(const struct stat& info) {
+  if (S_ISLNK(info.st_mode)) return kSymlink;
+  if (!S_ISREG(info.st_mode)) return 0;
+  return (info.st_mode & S_IXUSR) != 0 ? kExecutable : kRegular;
+}
+
+/// Whether the file is surely the one that git checked out. The change time cannot be set by a program, so
+/// putting the modification time back hides nothing.
+bool IsUntouched(const IndexEntry& entry, const struct stat& info, const struct timespec& index_written) {
+  const bool same =
+      entry.mode == ModeOf(info) && entry.size == static_cast<uint32_t>(info.st_size) &&
+      entry.inode == static_cast<uint32_t>(info.st_ino) && entry.mtime_seconds == info.st_mtim.tv_sec &&
+      entry.mtime_nanoseconds == info.st_mtim.tv_nsec && entry.ctime_seconds == info.st_ctim.tv_sec &&
+      entry.ctime_nanoseconds == info.st_ctim.tv_nsec;
+  if (!same) return false;
+  // Written in the same tick as the index: a later change may carry the same times.
+  return info.st_ctim.tv_sec < index_written.tv_sec ||
+         (info.st_ctim.tv_sec == index_written.tv_sec && info.st_ctim.tv_nsec < index_written.tv_nsec);
+}
+
+/// Reads files into blobs and keeps the caps.
+class Reader {
+ public:
+  Reader(const ConfinedRoot& root, ObjectStore& store, const WorktreeLimits& limits)
+      : root_(root), store_(store), limits_(limits) {}
+
+  Result<TreeChange> Read(const std::string& path, const struct stat& info) {
+    const unsigned mode = ModeOf(info);
+    if (mode == kSymlink) {
+      YBIS_ASSIGN(const std::string target, root_.ReadLink(path));
+      return Store(path, mode, target);
+    }
+    YBIS_ASSIGN(const std::string bytes,
+                root_.ReadRegular(path, static_cast<size_t>(limits_.max_file_bytes)));
+    return Store(path, mode, bytes);
+  }
+
+ private:
+  Result<TreeChange> Store(const std::string& path, unsigned mode, const std::string& bytes) {
+    total_ += static_cast<int64_t>(bytes.size());
+    if (++files_ > limits_.max_changed_files) {
+      return Fail(ErrorCode::kTooLarge,
+                  fmt::format("more than {} changed files, {} among them; ignore what is built "
+                              "(.gitignore) or remove it",
+                              limits_.max_changed_files, path));
+    }
+    if (total_ > limits_.max_changed_bytes) {
+      return Fail(ErrorCode::kTooLarge,
+                  fmt::format("the changed files hold more than the {} bytes allowed, reached at {}",
+                              limits_.max_changed_bytes, path));
+    }
+    YBIS_ASSIGN(std::string blob, store_.WriteBlob(bytes));
+    return TreeChange{.path = path, .mode = mode, .blob = std::move(blob)};
+  }
+
+  const ConfinedRoot& root_;
+  ObjectStore& store_;
+  const WorktreeLimits& limits_;
+  int64_t total_ = 0;
+  size_t files_ = 0;
+};
+
+Result<struct timespec> WriteTime(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    return Fail(ErrorCode::kInternal,
+                fmt::format("{}: {}", path.string(), std::generic_category().message(errno)));
+  }
+  return info.st_mtim;
+}
+
+std::vector<std::string> SplitNul(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t end = text.find('\0');
+    parts.emplace_back(text.substr(0, end));
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+  }
+  return parts;
+}
+
+Status Stopped(const std::stop_token& stop) {
+  if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "reading the worktree: stopped");
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<TreeChange>> WorktreeScan::Changes(ObjectStore& store, const WorktreeLimits& limits,
+                                                      std::stop_token stop) const {
+  const fs::path index = places_.git_dir / "index";
+  YBIS_ASSIGN(const struct timespec written, WriteTime(index));
+  YBIS_ASSIGN(const std::vector<IndexEntry> entries, ReadIndex(index));
+  Reader reader(root_, store, limits);
+  std::vector<TreeChange> changes;
+  for (const IndexEntry& entry : entries) {
+    if (entry.mode == kSubmodule) continue;
+    YBIS_ASSIGN(const std::optional<struct stat> info, root_.Stat(entry.path));
+    if (!info || ModeOf(*info) == 0) {
+      changes.push_back({.path = entry.path, .mode = 0, .blob = {}});
+    } else if (!IsUntouched(entry, *info, written)) {
+      YBIS_TRY(Stopped(stop));
+      YBIS_ASSIGN(TreeChange change, reader.Read(entry.path, *info));
+      if (change.mode != entry.mode || change.blob != entry.blob) changes.push_back(std::move(change));
+    }
+  }
+  YBIS_ASSIGN(const std::vector<std::string> untracked, Untracked(stop));
+  for (const std::string& path : untracked) {
+    YBIS_TRY(Stopped(stop));
+    YBIS_ASSIGN(const std::optional<struct stat> info, root_.Stat(path));
+    if (!info || ModeOf(*info) == 0) continue;
+    YBIS_ASSIGN(TreeChange change, reader.Read(path, *info));
+    changes.push_back(std::move(change));
+  }
+  return changes;
+}
+
+Result<std::vector<std::string>> WorktreeScan::Paths(std::stop_token stop) const {
+  YBIS_ASSIGN(const std::vector<IndexEntry> entries, ReadIndex(places_.git_dir / "index"));
+  YBIS_ASSIGN(std::vector<std::string> paths, Untracked(stop));
+  for (const IndexEntry& entry : entries) {
+    if (entry.mode == kSubmodule) continue;
+    YBIS_ASSIGN(const std::optional<struct stat> info, root_.Stat(entry.path));
+    if (info && ModeOf(*info) != 0) paths.push_back(entry.path);
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+Result<std::vector<std::string>> WorktreeScan::Untracked(std::stop_token stop) const {
+  YBIS_TRY(CheckIgnoreFiles(stop));
+  std::vector<std::string> paths;
+  YBIS_TRY(ListUntracked("", 0, paths, std::move(stop)));
+  return paths;
+}
+
+/// git stops at a folder that is a repository of its own ("name/"). What a tool made there is the worktree's
+/// all the same, so it is listed as a worktree without an index.
+Status WorktreeScan::ListUntracked(const std::string& below, int depth, std::vector<std::string>& out,
+                                   std::stop_token stop) const {
+  if (depth > kMaxNesting) {
+    return Fail(ErrorCode::kInvalid,
+                fmt::format("{}: repositories nested more than {} deep", below, kMaxNesting));
+  }
+  GitCall call;
+  call.git_dir = places_.git_dir;
+  call.work_tree = below.empty() ? places_.root : places_.root / below;
+  if (!below.empty()) call.index_file = places_.git_dir / "no-index";
+  call.arguments = {"ls-files", "--others", "--exclude-standard", "-z"};
+  call.max_output = kMaxListBytes;
+  YBIS_ASSIGN(const std::string output, program_.OutputOf(call, stop));
+  for (const std::string& name : SplitNul(output)) {
+    if (name.back() != '/') {
+      out.push_back(below + name);
+    } else {
+      YBIS_TRY(ListUntracked(below + name, depth + 1, out, stop));
+    }
+  }
+  return {};
+}
+
+/// git opens every .gitignore it meets; one that is a pipe or a device would hold it forever.
+Status WorktreeScan::CheckIgnoreFiles(std::stop_token stop) const {
+  std::error_code error;
+  const fs::path top = fmt::format("/proc/self/fd/{}", root_.fd());
+  auto it = fs::recursive_directory_iterator(top / "", fs::directory_options::skip_permission_denied, error);
+  for (; !error && it != fs::end(it); it.increment(error)) {
+    YBIS_TRY(Stopped(stop));
+    if (it->path().filename() != ".gitignore") continue;
+    const fs::file_type type = it->symlink_status(error).type();
+    if (type == fs::file_type::regular || type == fs::file_type::symlink || type == fs::file_type::directory)
+      continue;
+    return Fail(ErrorCode::kInvalid, fmt::format("{}: is neither a file nor a symlink; remove it",
+                                                 it->path().lexically_relative(top).string()));
+  }
+  return {};
+}
+
+}  // namespace ybis::git

@@ -1,0 +1,71 @@
+#include "runner/git/confined_root.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "runner/git/object_store.h"
+#include "tests/support/temp_dir.h"
+
+namespace ybis::git {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::TempDir;
+
+TEST(CheckWorktreePath, TakesFilesBelowTheRootOnly) {
+  for (const char* path : {"a", "a/b.c", ".github/x", ".gitignore", "a/.gitattributes", "..a"}) {
+    EXPECT_TRUE(CheckWorktreePath(path)) << path;
+  }
+  for (const char* path : {"", "/a", "../a", "a/../b", "a//b", "a/", "./a", ".git", ".git/config", "a/.git/x",
+                           ".GIT/x", ".git./x", ".git /x", "git~1", ".git::$INDEX_ALLOCATION/x"}) {
+    EXPECT_EQ(CheckWorktreePath(path).error().code, ErrorCode::kInvalid) << path;
+  }
+  EXPECT_FALSE(CheckWorktreePath(std::string_view("a\0b", 3)));
+}
+
+TEST(ConfinedRoot, ReadsNothingThroughSymlinks) {
+  const TempDir folder;
+  folder.Write("outside/secret", "s");
+  folder.Write("root/file", "content");
+  fs::create_directory_symlink("../outside", folder.path() / "root/link");
+  fs::create_symlink("../outside/secret", folder.path() / "root/direct");
+  ASSERT_EQ(::mkfifo((folder.path() / "root/pipe").c_str(), 0600), 0);
+  const auto root = ConfinedRoot::Open(folder.path() / "root").value();
+  EXPECT_EQ(root.ReadRegular("file", 7).value(), "content");
+  EXPECT_EQ(root.ReadRegular("file", 6).error().code, ErrorCode::kTooLarge);
+  EXPECT_EQ(root.ReadRegular("absent", 9).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(root.ReadRegular("pipe", 9).error().code, ErrorCode::kInvalid);
+  for (const char* path : {"link/secret", "direct", "../outside/secret", "/etc/passwd"}) {
+    EXPECT_EQ(root.ReadRegular(path, 9).error().code, ErrorCode::kInvalid) << path;
+  }
+  EXPECT_EQ(root.ReadLink("direct").value(), "../outside/secret");
+  EXPECT_TRUE(S_ISLNK((*root.Stat("direct"))->st_mode));
+  EXPECT_FALSE(root.Stat("link/secret").value().has_value());
+}
+
+TEST(RemoveTree, RemovesLockedAndVeryDeepFoldersButFollowsNothing) {
+  const TempDir folder;
+  folder.Write("outside/kept", "s");
+  folder.Write("tree/locked/file", "x");
+  fs::create_directory_symlink("../outside", folder.path() / "tree/link");
+  ::chmod((folder.path() / "tree/locked").c_str(), 0);
+  fs::path deep = folder.path() / "tree";
+  for (int i = 0; i < 400; ++i) deep /= "d";
+  fs::create_directories(deep);
+  ASSERT_TRUE(RemoveTree(folder.path() / "tree"));
+  EXPECT_FALSE(fs::exists(folder.path() / "tree"));
+  EXPECT_TRUE(fs::exists(folder.path() / "outside/kept"));
+  EXPECT_TRUE(RemoveTree(folder.path() / "tree"));
+}
+
+TEST(IsCleanUtf8, RefusesWhatJsonCannotHold) {
+  EXPECT_TRUE(IsCleanUtf8("plain, ünïcode, 😀\r\n"));
+  for (const std::string& text :
+       {std::string("a\0b", 3), std::string("\xff"), std::string("\xc3"), std::string("\xc0\xaf"),
+        std::string("\xed\xa0\x80"), std::string("\xf5\x80\x80\x80")}) {
+    EXPECT_FALSE(IsCleanUtf8(text));
+  }
+}
+
+}  // namespace
+}  // namespace ybis::git
