@@ -124,6 +124,13 @@ Result<std::string> Data(const Entry& entry, ObjectReader& reader, const std::st
   return decoded;
 }
 
+/// The file that a field names; its content, or an error that names both.
+Result<std::string> FileOf(const Entry& entry, const std::string& field, const std::string& path) {
+  auto text = ReadFile(entry.Beside(path));
+  if (!text) return FailIn(fmt::format("{}.{}", entry.where, field), text.error());
+  return text;
+}
+
 Status ReadCluster(const Entry& entry, Connection& connection) {
   YBIS_TRY(Refuse(
       entry, "insecure-skip-tls-verify",
@@ -142,7 +149,7 @@ Status ReadCluster(const Entry& entry, Connection& connection) {
   }
   if (connection.tls.ca_pem.empty() && !ca_file.empty()) {
     connection.tls.ca_file = entry.Beside(ca_file);
-    YBIS_TRY(ReadFile(connection.tls.ca_file));
+    YBIS_TRY(FileOf(entry, "certificate-authority", ca_file));
   }
   connection.tls.system_roots = connection.tls.ca_pem.empty() && connection.tls.ca_file.empty();
   return {};
@@ -163,16 +170,16 @@ Status ReadCertificate(const Entry& entry, ObjectReader& reader, http::TlsSettin
   if (certificate.empty() && key.empty()) {
     tls.client_cert_file = entry.Beside(certificate_file);
     tls.client_key_file = entry.Beside(key_file);
-    YBIS_TRY(ReadFile(tls.client_cert_file));
-    YBIS_TRY(ReadFile(tls.client_key_file));
+    YBIS_TRY(FileOf(entry, "client-certificate", certificate_file));
+    YBIS_TRY(FileOf(entry, "client-key", key_file));
     return {};
   }
   http::ClientCertificate identity{certificate, key};
   if (certificate.empty()) {
-    YBIS_ASSIGN(identity.certificate_pem, ReadFile(entry.Beside(certificate_file)));
+    YBIS_ASSIGN(identity.certificate_pem, FileOf(entry, "client-certificate", certificate_file));
   }
   if (key.empty()) {
-    YBIS_ASSIGN(identity.key_pem, ReadFile(entry.Beside(key_file)));
+    YBIS_ASSIGN(identity.key_pem, FileOf(entry, "client-key", key_file));
   }
   tls.client_certificate = [identity]() -> Result<http::ClientCertificate> { return identity; };
   return {};
@@ -227,7 +234,7 @@ Status ReadUser(const Entry& entry, const Environment& env, Clock& clock, Connec
   YBIS_TRY(reader.Finish(false));
   if (!token_file.empty()) {  // as kubectl: the file goes before the token
     connection.token = std::make_shared<FileToken>(entry.Beside(token_file), clock);
-    YBIS_TRY(connection.token->Token({}));
+    YBIS_TRY(FileOf(entry, "tokenFile", token_file));
   } else if (!token.empty()) {
     connection.token = std::make_shared<FixedToken>(token);
   } else if (exec != nullptr) {
