@@ -1,0 +1,90 @@
+#include "runner/engine/delivery.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/digest.h"
+#include "runner/git/ref_name.h"
+#include "runner/report/retry.h"
+
+namespace ybis::runner {
+namespace {
+
+using nlohmann::json;
+constexpr FaultSource kGit = FaultSource::kRepository;
+
+TimePoint ApprovedAt(const api::Checkpoint& checkpoint) {
+  const auto it = checkpoint.state->find("approvedAt");
+  if (it == checkpoint.state->end() || !it->is_string()) return {};
+  return ParseRfc3339(it->get<std::string>()).value_or(TimePoint{});
+}
+
+/// The first line of a text, at most 72 bytes, without control characters.
+std::string Subject(const std::string& text) {
+  std::string line = text.substr(0, text.find('\n'));
+  std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (line.size() <= 72) return line;
+  size_t end = line.rfind(' ', 72);
+  if (end == std::string::npos || end < 40) {
+    end = 72;
+    while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
+  }
+  return line.substr(0, end);
+}
+
+/// The worktree holds the patch that the gate approved, and nothing else.
+Outcome<void> EnsurePatch(const api::Checkpoint& checkpoint, git::Worktree& tree, std::stop_token stop) {
+  YBIS_ASSIGN_FAULT(kGit, std::string patch, tree.Snapshot(stop));
+  if (patch == checkpoint.patch) return {};
+  YBIS_TRY_FAULT(kGit, tree.Restore(checkpoint.patch, stop));
+  YBIS_ASSIGN_FAULT(kGit, patch, tree.Snapshot(stop));
+  if (patch == checkpoint.patch) return {};
+  return FaultUnexpected(
+      FaultOf(FaultSource::kWorkspace,
+              Fail(ErrorCode::kInternal, "the worktree does not come back to the approved patch").value()));
+}
+
+/// Another runner may have taken over while this one slept: ask before what cannot be taken back.
+Outcome<void> ProveLease(RunApi& api, int64_t epoch, std::stop_token stop) {
+  const auto beat = Retry<api::HeartbeatResponse>(
+      {}, SystemClock(), stop, [&] { return api.Heartbeat({.epoch = epoch, .node = "deliver"}, stop); });
+  if (!beat) return FaultUnexpected(FaultOf(FaultSource::kRunApi, beat.error()));
+  if (beat->cancel) return FaultUnexpected(Fault{FaultKind::kStop, {.message = "cancelled"}});
+  return {};
+}
+
+}  // namespace
+
+std::string DeliveryBranch(const api::RunOrder& order) {
+  if (!order.spec.delivery.branch.empty()) return order.spec.delivery.branch;
+  return fmt::format("ybis/{}-{}", order.task_name, order.run_number);
+}
+
+std::string CommitMessage(const api::RunOrder& order, const api::Checkpoint& checkpoint) {
+  std::string message = Subject(order.spec.title.empty() ? order.spec.objective : order.spec.title) + "\n\n";
+  const json plan = checkpoint.state->value("planner", json::object());
+  const std::string summary = plan.is_object() ? plan.value("summary", std::string()) : "";
+  if (!summary.empty()) message += summary + "\n\n";
+  message +=
+      fmt::format("Ybis-Task: {}/{}\nYbis-Run: {}\n", order.task_namespace, order.task_name, order.run_id);
+  return message;
+}
+
+Outcome<Delivered> Deliver(const api::RunOrder& order, const api::Checkpoint& checkpoint, git::Worktree& tree,
+                           RunApi& api, Journal& journal, int64_t epoch, std::stop_token stop) {
+  Delivered out{.branch = DeliveryBranch(order)};
+  YBIS_TRY_FAULT(kGit, git::CheckBranchName(out.branch));
+  YBIS_PASS(EnsurePatch(checkpoint, tree, stop));
+  const git::Signature who{.name = "YBIS", .email = "runner@ybis.dev", .time = ApprovedAt(checkpoint)};
+  YBIS_ASSIGN_FAULT(
+      kGit, out.commit,
+      tree.Commit({.message = CommitMessage(order, checkpoint), .author = who, .committer = who}, stop));
+  YBIS_PASS(ProveLease(api, epoch, stop));
+  YBIS_ASSIGN_FAULT(kGit, const git::PushResult pushed,
+                    tree.Push(out.commit, out.branch, std::nullopt, stop));
+  YBIS_PASS(journal.Event(
+      "pushed:" + out.commit, "BRANCH_PUSHED", fmt::format("branch {} is at {}", out.branch, out.commit),
+      {{"branch", out.branch}, {"commit", out.commit}, {"alreadyThere", pushed.already_there}}, stop));
+  return out;
+}
+
+}  // namespace ybis::runner

@@ -1,0 +1,186 @@
+#include "runner/engine/engine.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "runner/engine/delivery.h"
+#include "runner/engine/walk.h"
+
+namespace ybis::runner {
+namespace {
+
+using nlohmann::json;
+
+api::Checkpoint StartOf(const api::ClaimResponse& claim) {
+  if (claim.checkpoint) return *claim.checkpoint;
+  return {.next_node = claim.order.workflow.entry_point,
+          .state = std::make_shared<const json>(json::object())};
+}
+
+/// A stop token of its own for the last words, which the run's own stop must not cut off.
+class Goodbye {
+ public:
+  Goodbye(Clock& clock, Duration limit) : timer_(clock, limit, [this] { source_.request_stop(); }) {}
+  std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  std::stop_source source_;
+  Timer timer_;
+};
+
+}  // namespace
+
+Engine::Engine(EngineSettings settings, RunApi& api, CommandRunner& commands, Clock& clock)
+    : settings_(std::move(settings)), api_(api), commands_(commands), clock_(clock) {}
+
+ExitCode Engine::Run(std::stop_token terminate) {
+  const std::stop_callback on_terminate(terminate, [this] { stop_.Request(StopCause::kTerminated); });
+  auto claim =
+      api_.Claim({.runner_version = settings_.runner_version, .host = settings_.host}, stop_.token());
+  if (!claim) return ClaimFailed(claim.error());
+  return RunClaimed(std::move(*claim));
+}
+
+ExitCode Engine::ClaimFailed(const Error& error) const {
+  log::Error("the run cannot be claimed", {{"run", settings_.run_id}, {"error", error.message}});
+  if (stop_.cause() == StopCause::kTerminated) return ExitCode::kTerminated;
+  switch (error.code) {
+    case ErrorCode::kGone:
+      return ExitCode::kDone;  // it has ended already
+    case ErrorCode::kStale:
+    case ErrorCode::kConflict:
+      return ExitCode::kLeaseLost;
+    case ErrorCode::kNotFound:
+    case ErrorCode::kInvalid:
+      return ExitCode::kTaskFailed;
+    default:
+      return ExitCode::kInfrastructure;
+  }
+}
+
+ExitCode Engine::RunClaimed(api::ClaimResponse claim) {
+  lease_ = {settings_.run_id, claim.epoch, claim.attempt};
+  Heartbeat heartbeat(api_, clock_, claim.epoch,
+                      std::chrono::seconds(std::max<int64_t>(1, claim.heartbeat_seconds)),
+                      {.on_cancel = [this] { stop_.Request(StopCause::kCancelled); },
+                       .on_stale = [this] { stop_.Request(StopCause::kStale); }});
+  std::optional<Timer> deadline;
+  if (claim.order.deadline) {
+    const auto left = std::chrono::duration_cast<Duration>(*claim.order.deadline - clock_.Now());
+    deadline.emplace(clock_, std::max(left, Duration(0)), [this] { stop_.Request(StopCause::kDeadline); });
+  }
+  auto report = WalkAndDeliver(claim, heartbeat);
+  if (!report) return GiveUp(claim.order, report.error());
+  return FinishRun(std::move(*report), stop_.token());
+}
+
+Outcome<api::FinishReport> Engine::WalkAndDeliver(const api::ClaimResponse& claim, Heartbeat& heartbeat) {
+  const std::stop_token stop = stop_.token();
+  api::Checkpoint checkpoint = StartOf(claim);
+  YBIS_TAKE(RunFolder folder, RunFolder::Create(settings_.workspace.directory, lease_, api_));
+  Journal journal(folder, api_, clock_);
+  YBIS_PASS(journal.Load(stop));
+  journal.Info("run claimed",
+               {{"run", lease_.run_id}, {"epoch", lease_.epoch}, {"next", checkpoint.next_node}});
+  if (claim.checkpoint) known_ = ReportOf({}, checkpoint);
+  const bool walked = checkpoint.next_node.empty();
+  if (walked && Conclude(claim.order, checkpoint).kind != Conclusion::Kind::kDeliver) {
+    return Close(claim.order, checkpoint, nullptr, journal);
+  }
+  heartbeat.SetNode("prepare");
+  YBIS_TAKE(const auto workspace,
+            Workspace::Open(settings_.workspace, claim.order, claim.checkpoint, folder, stop));
+  YBIS_PASS(journal.Event(
+      fmt::format("worktree:{}", lease_.attempt), "GIT_WORKTREE_CREATED",
+      fmt::format("worktree of {} made", workspace->tree().base_commit()),
+      {{"commit", workspace->tree().base_commit()}, {"branch", workspace->tree().branch()}}, stop));
+  Walk walk({.order = claim.order,
+             .api = api_,
+             .commands = commands_,
+             .clock = clock_,
+             .folder = folder,
+             .journal = journal,
+             .tree = workspace->tree(),
+             .on_node = [&](const std::string& node) { heartbeat.SetNode(node); }},
+            std::move(checkpoint));
+  const Outcome<void> walk_result = walk.Run(stop);
+  if (walk.checkpoint().seq > 0) known_ = ReportOf({}, walk.checkpoint());
+  if (!walk_result) return FaultUnexpected(walk_result.error());
+  return Close(claim.order, walk.checkpoint(), &workspace->tree(), journal);
+}
+
+Outcome<api::FinishReport> Engine::Close(const api::RunOrder& order, const api::Checkpoint& checkpoint,
+                                         git::Worktree* tree, Journal& journal) {
+  const Conclusion conclusion = Conclude(order, checkpoint);
+  api::FinishReport report = ReportOf(conclusion, checkpoint);
+  if (conclusion.kind == Conclusion::Kind::kDeliver) {
+    YBIS_TAKE(const Delivered delivered,
+              Deliver(order, checkpoint, *tree, api_, journal, lease_.epoch, stop_.token()));
+    report.result->branch = delivered.branch;
+    report.result->commit = delivered.commit;
+  }
+  journal.Info("run ends", {{"outcome", report.outcome},
+                            {"reason", report.failure ? report.failure->reason : ""},
+                            {"message", report.failure ? report.failure->message : ""}});
+  YBIS_PASS(journal.Flush(stop_.token()));
+  return report;
+}
+
+ExitCode Engine::FinishRun(api::FinishReport report, std::stop_token stop) {
+  report.epoch = lease_.epoch;
+  const Status finished = api_.Finish(report, std::move(stop));
+  if (finished) return report.outcome == "Failed" ? ExitCode::kTaskFailed : ExitCode::kDone;
+  log::Error("the finish could not be reported",
+             {{"run", lease_.run_id}, {"error", finished.error().message}});
+  if (finished.error().code == ErrorCode::kStale) return ExitCode::kLeaseLost;
+  if (stop_.cause() == StopCause::kTerminated) return Release("terminated", ExitCode::kTerminated);
+  return ExitCode::kInfrastructure;
+}
+
+ExitCode Engine::FinishFailed(const api::Failure& failure) {
+  log::Error("the run failed",
+             {{"run", lease_.run_id}, {"reason", failure.reason}, {"error", failure.message}});
+  api::FinishReport report = known_.value_or(api::FinishReport{});
+  report.outcome = "Failed";
+  report.failure = failure;
+  if (stop_.cause() == StopCause::kNone) return FinishRun(std::move(report), stop_.token());
+  const Goodbye goodbye(clock_, settings_.goodbye_timeout);
+  return FinishRun(std::move(report), goodbye.token());
+}
+
+ExitCode Engine::Release(const std::string& reason, ExitCode code) {
+  log::Warn("the run is given back", {{"run", lease_.run_id}, {"reason", reason}});
+  const Goodbye goodbye(clock_, settings_.goodbye_timeout);
+  const Status released = api_.Release({.epoch = lease_.epoch, .reason = reason}, goodbye.token());
+  if (!released) log::Warn("the lease could not be given back", {{"error", released.error().message}});
+  return code;
+}
+
+/// A stop explains whatever failed while it was being obeyed.
+ExitCode Engine::GiveUp(const api::RunOrder& order, const Fault& fault) {
+  if (fault.kind == FaultKind::kStale || stop_.cause() == StopCause::kStale) {
+    log::Error("the lease is lost: another runner holds this run", {{"run", lease_.run_id}});
+    return ExitCode::kLeaseLost;
+  }
+  switch (stop_.cause()) {
+    case StopCause::kTerminated:
+      return Release("terminated", ExitCode::kTerminated);
+    case StopCause::kCancelled:
+      return Release("cancelled", ExitCode::kDone);
+    case StopCause::kDeadline:
+      return FinishFailed(
+          {api::FailureClass::kTimeout, "DeadlineExceeded",
+           fmt::format("the run did not end within spec.limits.timeoutSeconds ({}): raise it or "
+                       "narrow the objective",
+                       order.spec.limits.timeout_seconds)});
+    default:
+      break;
+  }
+  if (fault.kind == FaultKind::kStop) return Release("cancelled", ExitCode::kDone);
+  const std::string what = fmt::format("{}: {}", fault.failure.reason, fault.failure.message);
+  const bool again = fault.kind == FaultKind::kRetry && lease_.attempt <= order.spec.limits.max_infra_retries;
+  if (again) return Release(what, ExitCode::kInfrastructure);
+  return FinishFailed(fault.failure);
+}
+
+}  // namespace ybis::runner

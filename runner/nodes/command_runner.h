@@ -1,0 +1,40 @@
+#pragma once
+// How nodes run a program for the task: always in the sandbox.
+#include <chrono>
+#include <filesystem>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace ybis::runner {
+
+struct CommandRequest {
+  std::vector<std::string> argv;
+  std::filesystem::path worktree;  ///< working directory; with `scratch` all that it may write
+  std::filesystem::path scratch;   ///< its HOME and TMPDIR
+  std::string input;
+  std::chrono::milliseconds timeout{600'000};
+  bool network = false;
+  bool best_effort = false;  ///< run it also where the machine lacks a part of the sandbox
+};
+
+struct CommandResult {
+  int exit_code = -1;
+  bool timed_out = false;
+  std::string output;  ///< standard output, then standard error; capped
+  std::chrono::milliseconds elapsed{0};
+};
+
+/// Thread-safe. An exit code other than 0 is a result. Errors: kNotFound (no such program), kUnsupported (the
+/// sandbox cannot be enforced here), kCancelled.
+class CommandRunner {
+ public:
+  virtual ~CommandRunner() = default;
+  virtual Result<CommandResult> Run(const CommandRequest& request, std::stop_token stop) = 0;
+  /// Whether a program of that name is installed.
+  virtual bool IsInstalled(const std::string& program) const = 0;
+};
+
+}  // namespace ybis::runner

@@ -1,0 +1,63 @@
+#include "runner/nodes/sandbox_commands.h"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "runner/sandbox/sandbox.h"
+
+namespace ybis::runner {
+namespace {
+
+constexpr size_t kMaxOutput = 256 * 1024;
+
+SandboxPolicy PolicyOf(const CommandRequest& request, const std::vector<std::filesystem::path>& hidden) {
+  SandboxPolicy policy;
+  policy.writable = {request.worktree, request.scratch};
+  policy.temp = request.scratch;
+  policy.hidden.insert(policy.hidden.end(), hidden.begin(), hidden.end());
+  policy.network = request.network;
+  policy.timeout = request.timeout;
+  policy.max_output = kMaxOutput;
+  policy.best_effort = request.best_effort;
+  return policy;
+}
+
+/// One text for people and models: what it printed, then what it complained of.
+std::string JoinOutput(const SandboxResult& result) {
+  std::string out = result.process.output;
+  if (!out.empty() && !result.process.error_output.empty() && out.back() != '\n') out += '\n';
+  out += result.process.error_output;
+  if (!result.stopped_for.empty()) {
+    out += fmt::format("\n(stopped by the sandbox: over the limit of {})\n", result.stopped_for);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<CommandResult> SandboxCommands::Run(const CommandRequest& request, std::stop_token stop) {
+  const SandboxCommand command{.argv = request.argv,
+                               .directory = request.worktree,
+                               .env = {{"CI", "true"}, {"PYTHONDONTWRITEBYTECODE", "1"}},
+                               .input = request.input};
+  YBIS_ASSIGN(const SandboxResult result, RunSandboxed(PolicyOf(request, hidden_), command, std::move(stop)));
+  if (!result.unenforced.empty()) {
+    log::Warn("the sandbox is incomplete on this machine", {{"missing", result.unenforced}});
+  }
+  return CommandResult{.exit_code = result.process.exit_code,
+                       .timed_out = result.process.timed_out,
+                       .output = JoinOutput(result),
+                       .elapsed = result.process.elapsed};
+}
+
+bool SandboxCommands::IsInstalled(const std::string& program) const {
+  if (program.find('/') != std::string::npos) return true;
+  for (const char* folder : {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}) {
+    if (access(fmt::format("{}/{}", folder, program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+}  // namespace ybis::runner

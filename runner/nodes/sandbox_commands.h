@@ -1,0 +1,24 @@
+#pragma once
+// CommandRunner over the sandbox.
+#include <filesystem>
+#include <vector>
+
+#include "runner/nodes/command_runner.h"
+
+namespace ybis::runner {
+
+/// Runs every command sandboxed: it may write its worktree and scratch folder and read the installed tools.
+/// Thread-safe.
+class SandboxCommands final : public CommandRunner {
+ public:
+  /// `hidden` are folders with secrets, kept from every command.
+  explicit SandboxCommands(std::vector<std::filesystem::path> hidden) : hidden_(std::move(hidden)) {}
+
+  Result<CommandResult> Run(const CommandRequest& request, std::stop_token stop) override;
+  bool IsInstalled(const std::string& program) const override;
+
+ private:
+  std::vector<std::filesystem::path> hidden_;
+};
+
+}  // namespace ybis::runner

@@ -1,0 +1,23 @@
+#pragma once
+// Which checks a repository brings with it.
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ybis::runner {
+
+/// One command that must end with 0.
+struct Check {
+  std::string name;
+  std::vector<std::string> argv;
+  /// Commands that must succeed first (configure, build); the check fails with the first that does not.
+  std::vector<std::vector<std::string>> before;
+};
+
+/// Looks at the paths of a repository and at the few files that tell (`read` returns "" for what is absent).
+/// Pure apart from `read`. Finds pytest, ctest, make test or check, npm test, go test, cargo test and ruff.
+std::vector<Check> DetectChecks(const std::vector<std::string>& paths,
+                                const std::function<std::string(const std::string&)>& read);
+
+}  // namespace ybis::runner
