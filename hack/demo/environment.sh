@@ -4,6 +4,13 @@
 readonly SYSTEM_NAMESPACE=ybis-system DEMO_NAMESPACE=ybis-demo RELEASE=ybis
 readonly IMAGES=(ybis-operator ybis-runner ybis-cli ybis-postgres ybis-git-server)
 demo_state=${XDG_CACHE_HOME:-$HOME/.cache}/ybis/demo
+recordings=(examples/recordings)
+values=(--values hack/demo/manifests/values.yaml)
+# The end-to-end tests need more answers, and a model that is down.
+if [[ -n ${YBIS_E2E:-} ]]; then
+  recordings+=(tests/e2e/recordings)
+  values+=(--values tests/e2e/values.yaml)
+fi
 
 step() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 
@@ -55,7 +62,7 @@ demo_seeds() {
     seeds+=("--from-file=$folder.tar=$demo_state/$folder.tar")
   done
   apply_made configmap git-seed -n "$DEMO_NAMESPACE" "${seeds[@]}"
-  apply_made configmap recordings -n "$DEMO_NAMESPACE" --from-file=examples/recordings
+  apply_made configmap recordings -n "$DEMO_NAMESPACE" "${recordings[@]/#/--from-file=}"
 }
 
 # The digest of an image as the cluster has it, so that a rebuilt one rolls its pods.
@@ -78,14 +85,14 @@ environment_services() {
   demo_secrets
   demo_seeds
   kubectl -n "$DEMO_NAMESPACE" apply -f hack/demo/manifests/git-server.yaml -f hack/demo/manifests/model-server.yaml >/dev/null
-  roll_on_change recorded-model "$(cat examples/recordings/* | sha256sum | cut -c1-16)-$(image_digest ybis-cli)"
+  roll_on_change recorded-model "$(find "${recordings[@]}" -name "*.json" -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)-$(image_digest ybis-cli)"
   roll_on_change git "$(sha256sum <"$demo_state/tls.crt" | cut -c1-16)-$(image_digest ybis-git-server)"
 }
 
 environment_install() {
   step "helm: ybis in namespace $SYSTEM_NAMESPACE"
   kubectl apply -f crds/ >/dev/null
-  helm upgrade --install "$RELEASE" charts/ybis --namespace "$SYSTEM_NAMESPACE" --values hack/demo/manifests/values.yaml \
+  helm upgrade --install "$RELEASE" charts/ybis --namespace "$SYSTEM_NAMESPACE" "${values[@]}" \
     --set "podAnnotations.ybis\.dev/image=$(image_digest ybis-operator)" --wait --timeout 5m >/dev/null
   kubectl -n "$DEMO_NAMESPACE" rollout status deployment/git deployment/recorded-model --timeout=2m >/dev/null
 }
