@@ -29,7 +29,11 @@ struct SandboxPolicy {
   /// writable one it is an error. Name the git credentials and token folders here.
   std::vector<std::filesystem::path> hidden = DefaultHidden();
   std::filesystem::path temp;  ///< the command's HOME and TMPDIR; must exist; writable
-  bool network = false;        ///< false: no sockets but Unix ones
+  bool network = false;  ///< false: no sockets but Unix ones; true allows connecting to Unix sockets too
+  /// Connecting to Unix sockets by name. No kernel can limit which, and a desktop session, a container engine
+  /// or an ssh agent listening on one would be a way out; so socket pairs and listening are all there is
+  /// without it. Safe in a pod of its own.
+  bool connect_unix = false;
   SandboxLimits limits;
   std::chrono::milliseconds timeout{600'000};
   size_t max_output = 1024 * 1024;  ///< of each stream

@@ -39,6 +39,9 @@ struct SandboxSupport {
   int landlock_abi = 0;            ///< 0 = none
   bool seccomp = false;            ///< system call filters
   bool track_descendants = false;  ///< a process that leaves its group is still found and killed
+  /// Signals cannot leave the sandbox (Landlock 6, Linux 6.12). Without it only the runner itself and
+  /// all-at-once are out of reach, by the filter; not a reason to refuse.
+  bool scopes_signals = false;
   /// Features of a full sandbox that are missing here, each as a sentence for a person; empty = nothing is.
   std::vector<std::string> missing;
 };

@@ -1,0 +1,185 @@
+#include "runner/sandbox/seccomp_filter.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <initializer_list>
+#include <memory>
+#include <system_error>
+
+#include "base/unique_fd.h"
+
+namespace ybis::runner {
+namespace {
+
+// Refused outright. Names, not numbers: one that this architecture or libseccomp lacks is passed over.
+constexpr const char* kRefused[] = {
+    // other processes
+    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp",
+    "perf_event_open",
+    // ways around the filter of sockets and files
+    "io_uring_setup", "io_uring_enter", "io_uring_register", "open_by_handle_at", "name_to_handle_at",
+    "userfaultfd", "bpf", "fanotify_init",
+    // keys of the user's session
+    "keyctl", "add_key", "request_key",
+    // mounts and namespaces
+    "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "open_tree_attr",
+    "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "setns",
+    // the machine
+    "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module",
+    "reboot", "swapon", "swapoff", "syslog", "acct", "quotactl", "quotactl_fd", "settimeofday",
+    "clock_settime", "clock_settime64", "clock_adjtime", "clock_adjtime64", "adjtimex", "sethostname",
+    "setdomainname", "iopl", "ioperm", "modify_ldt", "lookup_dcookie", "nfsservctl", "uselib", "vhangup",
+    "_sysctl", "socketcall"};
+
+constexpr uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                 CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
+constexpr uint64_t kLow32 = 0xffffffffULL;
+constexpr uint64_t kSocketType = 0xf;
+
+struct ContextDeleter {
+  void operator()(void* context) const { ::seccomp_release(context); }
+};
+using Context = std::unique_ptr<void, ContextDeleter>;
+
+Unexpected FailErrno(std::string_view what, int error) {
+  return Fail(ErrorCode::kInternal, fmt::format("sandbox: system call filter: {}: {}", what,
+                                                std::generic_category().message(error)));
+}
+
+scmp_arg_cmp Compare(unsigned index, scmp_compare how, uint64_t a, uint64_t b = 0) {
+  return {.arg = index, .op = how, .datum_a = a, .datum_b = b};
+}
+
+/// Collects rules; the first one that cannot be added makes the filter fail.
+class Rules {
+ public:
+  explicit Rules(scmp_filter_ctx context) : context_(context) {}
+
+  void Refuse(const char* name, std::initializer_list<scmp_arg_cmp> when = {}, int error = EPERM) {
+    const int number = ::seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR || number < 0) return;
+    const int failed = ::seccomp_rule_add_array(context_, SCMP_ACT_ERRNO(static_cast<uint32_t>(error)),
+                                                number, static_cast<unsigned>(when.size()), when.begin());
+    if (failed != 0 && failed_ == 0) {
+      failed_ = -failed;
+      name_ = name;
+    }
+  }
+  Status Finish() const {
+    if (failed_ != 0) return FailErrno(name_, failed_);
+    return {};
+  }
+
+ private:
+  scmp_filter_ctx context_;
+  int failed_ = 0;
+  const char* name_ = "";
+};
+
+void AddNamespaces(Rules& rules) {
+  for (uint64_t bit = 1; bit != 0; bit <<= 1) {
+    if ((kNamespaces & bit) == 0) continue;
+    // 0x80 is part of the exit signal in clone's flags, a namespace only for unshare.
+    if (bit != 0x80) rules.Refuse("clone", {Compare(0, SCMP_CMP_MASKED_EQ, bit, bit)});
+    rules.Refuse("unshare", {Compare(0, SCMP_CMP_MASKED_EQ, bit, bit)});
+  }
+  // Its flags are in memory, where no filter sees them; libraries fall back to clone.
+  rules.Refuse("clone3", {}, ENOSYS);
+}
+
+/// Which socket families there are. 64-bit comparisons are safe: the kernel cuts the argument to an int, and
+/// a value with high bits set equals no allowed family.
+void AddSockets(Rules& rules, const SandboxPolicy& policy) {
+  rules.Refuse("socketpair", {Compare(0, SCMP_CMP_NE, AF_UNIX)}, EACCES);
+  if (policy.network) {
+    for (uint64_t family = 0; family < AF_NETLINK; ++family) {
+      if (family == AF_UNIX || family == AF_INET || family == AF_INET6) continue;
+      rules.Refuse("socket", {Compare(0, SCMP_CMP_EQ, family)}, EACCES);
+    }
+    rules.Refuse("socket", {Compare(0, SCMP_CMP_GT, AF_NETLINK)}, EACCES);
+    return;
+  }
+  rules.Refuse("socket", {Compare(0, SCMP_CMP_NE, AF_UNIX)}, EACCES);
+  if (policy.connect_unix) return;
+  rules.Refuse("connect", {}, EACCES);
+  // A datagram socket reaches any address without connecting.
+  for (const char* name : {"socket", "socketpair"}) {
+    rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_DGRAM)}, EACCES);
+  }
+}
+
+/// Before Landlock 6 signals are not scoped: keep at least the runner and the kill-everything out of reach.
+void AddSignals(Rules& rules, int runner) {
+  for (const char* name : {"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open"}) {
+    rules.Refuse(name, {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, static_cast<uint32_t>(runner))});
+  }
+  rules.Refuse("kill", {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, static_cast<uint32_t>(-1))});
+  rules.Refuse("kill", {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, static_cast<uint32_t>(-::getpgrp()))});
+}
+
+/// Before Landlock 3 a file can be cut without the right to write it.
+void AddTruncation(Rules& rules) {
+  rules.Refuse("truncate");
+  rules.Refuse("truncate64");
+  rules.Refuse("open", {Compare(1, SCMP_CMP_MASKED_EQ, O_TRUNC | O_ACCMODE, O_TRUNC)});
+  rules.Refuse("openat", {Compare(2, SCMP_CMP_MASKED_EQ, O_TRUNC | O_ACCMODE, O_TRUNC)});
+  rules.Refuse("openat2", {}, ENOSYS);
+}
+
+Result<std::vector<sock_filter>> Export(scmp_filter_ctx context) {
+  const UniqueFd file(::memfd_create("filter", MFD_CLOEXEC));
+  if (!file.valid()) return FailErrno("memfd", errno);
+  if (const int failed = ::seccomp_export_bpf(context, file.get()); failed != 0)
+    return FailErrno("compile", -failed);
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return FailErrno("stat", errno);
+  std::vector<sock_filter> program(static_cast<size_t>(info.st_size) / sizeof(sock_filter));
+  const ssize_t n = ::pread(file.get(), program.data(), static_cast<size_t>(info.st_size), 0);
+  if (n != info.st_size || program.empty()) return FailErrno("read", errno);
+  return program;
+}
+
+}  // namespace
+
+bool SeccompAvailable() {
+  const uint32_t action = SECCOMP_RET_ERRNO;
+  return ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0U, &action) == 0;
+}
+
+Result<std::vector<sock_filter>> CompileSeccompFilter(const SandboxPolicy& policy, int landlock_abi,
+                                                      int runner) {
+  const Context context(::seccomp_init(SCMP_ACT_ALLOW));
+  if (context == nullptr) return FailErrno("start", ENOMEM);
+  // Calls of another architecture (32-bit, x32) have other numbers and would pass unseen.
+  ::seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+  ::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  Rules rules(context.get());
+  for (const char* name : kRefused) rules.Refuse(name);
+  AddNamespaces(rules);
+  AddSockets(rules, policy);
+  if (landlock_abi < 6) AddSignals(rules, runner);
+  if (landlock_abi < 3) AddTruncation(rules);
+  rules.Refuse("ioctl", {Compare(1, SCMP_CMP_MASKED_EQ, kLow32, TIOCSTI)});
+  rules.Refuse("ioctl", {Compare(1, SCMP_CMP_MASKED_EQ, kLow32, TIOCLINUX)});
+  YBIS_TRY(rules.Finish());
+  return Export(context.get());
+}
+
+int InstallSeccompFilter(const std::vector<sock_filter>& program) {
+  sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
+                    .filter = const_cast<sock_filter*>(program.data())};
+  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, &filter) == 0 ? 0 : errno;
+}
+
+}  // namespace ybis::runner
