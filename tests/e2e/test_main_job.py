@@ -77,7 +77,7 @@ def test_artifacts_are_in_the_record_by_digest():
     names = {a["name"] for a in done["artifacts"]}
     assert {"spec.json", "plan.json", "patch.diff", "verifier.json", "gate.json"} <= names
     for artifact in done["artifacts"]:
-        rows = sql("select 'sha256:' || encode(sha256(b.content), 'hex') from artifacts a join artifact_blobs b using (digest) "
+        rows = sql("select 'sha256:' || encode(sha256(b.bytes), 'hex') from artifacts a join blobs b using (digest) "
                    f"where a.run_id = '{done['run']['id']}' and a.name = '{artifact['name']}'")
         assert rows == [[artifact["digest"]]]
 
