@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/unique_fd.h"
+#include "runner/git/confined_root.h"
 #include "runner/git/failure.h"
 #include "runner/git/ref_name.h"
 #include "runner/git/remote_refs.h"
@@ -111,14 +112,11 @@ struct BareRepository::State {
             .anonymous = credentials.anonymous()};
   }
 
-  Status Initialize(std::stop_token stop) const {
-    std::error_code error;
-    fs::create_directories(directory, error);
-    if (error) {
-      return Fail(ErrorCode::kInternal,
-                  fmt::format("repository cache: make {}: {}", directory.string(), error.message()));
-    }
-    RemoveLeftovers(directory);
+  /// An init that was killed half-way leaves a folder that is no repository: it starts over.
+  Status MakeRepository(std::stop_token stop) const {
+    YBIS_ASSIGN(const ProcessResult look, program.RunLocal(Call({"rev-parse", "--git-dir"}), stop));
+    if (look.exit_code == 0) return {};
+    YBIS_TRY(RemoveTree(directory));
     GitCall init;
     init.arguments = {"init",
                       "--bare",
@@ -127,8 +125,18 @@ struct BareRepository::State {
                       "--object-format=sha1",
                       "--initial-branch=ybis/none",
                       directory.string()};
-    if (!fs::exists(directory / "HEAD"))
-      YBIS_TRY(program.OutputOf(init, stop).map([](const std::string&) {}));
+    return program.OutputOf(init, stop).map([](const std::string&) {});
+  }
+
+  Status Initialize(std::stop_token stop) const {
+    std::error_code error;
+    fs::create_directories(directory, error);
+    if (error) {
+      return Fail(ErrorCode::kInternal,
+                  fmt::format("repository cache: make {}: {}", directory.string(), error.message()));
+    }
+    RemoveLeftovers(directory);
+    YBIS_TRY(MakeRepository(stop));
     YBIS_TRY(WriteFileAtomic(directory / "config", kConfig));
     fs::create_directories(directory / "info", error);
     return WriteFileAtomic(directory / "info" / "attributes", kAttributes);
@@ -262,7 +270,7 @@ Result<BareRepository> BareRepository::Open(const GitProgram& program, const Ope
   Status opened = attempt();
   if (!opened && cached && opened.error().code == ErrorCode::kInternal) {
     // It is a cache: what cannot be explained is most likely a damaged one.
-    fs::remove_all(state->directory, error);
+    YBIS_TRY(RemoveTree(state->directory));
     opened = attempt();
   }
   if (!opened) return Fail(std::move(opened).error());

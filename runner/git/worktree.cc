@@ -1,6 +1,8 @@
 #include "runner/git/worktree.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <system_error>
 
@@ -77,11 +79,24 @@ struct Worktree::State {
     return program().OutputOf(call, std::move(stop)).map([](const std::string&) {});
   }
 
-  /// Fills the empty folder with a tree. The `.git` file is only for commands that ask git themselves.
+  /// Makes the folder empty but for the `.git` file, which is only for commands that ask git themselves. Not
+  /// synced: the worktree is remade from base and patch after a crash anyway.
+  Status Empty() {
+    YBIS_ASSIGN(const UniqueFd folder, root.OpenFolder());
+    YBIS_TRY(ClearFolder(folder.get()));
+    const UniqueFd file(
+        ::openat(folder.get(), ".git", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+    const std::string text = fmt::format("gitdir: {}\n", places.git_dir.string());
+    if (file.valid() && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()))
+      return {};
+    return Fail(ErrorCode::kInternal, fmt::format("worktree: write {}/.git: {}", places.root.string(),
+                                                  std::generic_category().message(errno)));
+  }
+
+  /// Fills the empty folder with a tree.
   Status CheckOut(const std::string& tree, std::stop_token stop) {
     std::error_code error;
     fs::remove(places.git_dir / "index", error);
-    YBIS_TRY(WriteFileAtomic(places.root / ".git", fmt::format("gitdir: {}\n", places.git_dir.string())));
     YBIS_TRY(Run(Call({"read-tree", "--reset", "-u", "--no-recurse-submodules", tree}), std::move(stop)));
     checked_out = tree;
     return {};
@@ -180,8 +195,7 @@ Result<std::string> Worktree::PatchDigest(std::stop_token stop) const {
 
 Status Worktree::Restore(std::string_view patch, std::stop_token stop) {
   YBIS_ASSIGN(const std::string tree, state_->TreeWith(patch, stop));
-  YBIS_ASSIGN(const UniqueFd folder, state_->root.OpenFolder());
-  YBIS_TRY(ClearFolder(folder.get()));
+  YBIS_TRY(state_->Empty());
   return state_->CheckOut(tree, std::move(stop));
 }
 
