@@ -1,0 +1,332 @@
+#include "runner/sandbox/sandbox.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/unique_fd.h"
+#include "tests/support/temp_dir.h"
+
+namespace ybis::runner {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// A worktree, a temp folder and a place outside of both, on a machine that can enforce all.
+class Sandboxed : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto support = ProbeSandbox();
+    ASSERT_TRUE(support);
+    if (!support->missing.empty()) GTEST_SKIP() << "this machine lacks " << support->missing.front();
+    worktree_ = dir_.path() / "worktree";
+    outside_ = dir_.path() / "outside";
+    policy_.temp = dir_.path() / "temp";
+    for (const auto& path : {worktree_, outside_, policy_.temp}) std::filesystem::create_directories(path);
+    policy_.writable = {worktree_};
+    policy_.timeout = milliseconds(60'000);
+  }
+
+  Result<SandboxResult> Run(std::vector<std::string> argv) {
+    return RunSandboxed(policy_, {.argv = std::move(argv), .directory = worktree_, .env = env_}, {});
+  }
+  ProcessResult Shell(const std::string& script) { return Process({"/bin/sh", "-c", script}); }
+  ProcessResult Python(const std::string& script) { return Process({"python3", "-c", script}); }
+  ProcessResult Process(std::vector<std::string> argv) {
+    auto result = Run(std::move(argv));
+    EXPECT_TRUE(result) << result.error().message;
+    return result ? result->process : ProcessResult{};
+  }
+
+  testing::TempDir dir_;
+  std::filesystem::path worktree_;
+  std::filesystem::path outside_;
+  SandboxPolicy policy_;
+  std::map<std::string, std::string> env_;
+};
+
+/// The errno of a system call made inside, by number; 0 when it succeeded.
+std::string Syscall(const std::string& call) {
+  return "import ctypes,os\nl=ctypes.CDLL(None,use_errno=True)\nr=l.syscall(" + call +
+         ")\nprint(ctypes.get_errno() if r<0 else 0)";
+}
+
+std::string ErrnoOf(const std::string& action) {
+  return "import os,socket\ntry:\n  " + action + "\n  print(0)\nexcept OSError as e: print(e.errno)";
+}
+
+// ---- files
+// -----------------------------------------------------------------------------------------------------
+
+TEST_F(Sandboxed, WritesTheWorktreeAndTheTempFolderAndNothingElse) {
+  EXPECT_EQ(Shell("echo in > file && echo t > $TMPDIR/t && mkdir d && mv file d/ && rm $TMPDIR/t").exit_code,
+            0);
+  EXPECT_TRUE(std::filesystem::exists(worktree_ / "d/file"));
+  EXPECT_NE(Shell("echo out > " + (outside_ / "x").string()).exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(outside_ / "x"));
+  EXPECT_NE(Shell("touch /tmp/ybis-sandbox-probe").exit_code, 0);
+  EXPECT_NE(Shell("echo x > /usr/ybis-sandbox-probe").exit_code, 0);
+}
+
+TEST_F(Sandboxed, NeitherReadsNorCutsNorMovesNorLinksWhatIsOutside) {
+  const auto file = dir_.Write("outside/secret", "token").string();
+  EXPECT_EQ(Shell("cat " + file).output, "");
+  EXPECT_NE(Shell("ls " + outside_.string()).exit_code, 0);
+  EXPECT_EQ(Python(ErrnoOf("os.truncate('" + file + "', 0)")).output, "13\n");
+  EXPECT_NE(Shell("mv " + file + " mine").exit_code, 0);
+  EXPECT_NE(Shell("ln " + file + " mine").exit_code, 0);
+  EXPECT_EQ(Shell("rm -f " + file).exit_code, 1);
+  EXPECT_EQ(ReadFile(file).value(), "token");
+}
+
+TEST_F(Sandboxed, WritesNothingThroughALinkInTheWorktree) {
+  const auto file = dir_.Write("outside/config", "old");
+  std::filesystem::create_symlink(file, worktree_ / "link");
+  std::filesystem::create_directory_symlink("/etc", worktree_ / "etc");
+  EXPECT_NE(Shell("echo new > link").exit_code, 0);
+  EXPECT_NE(Shell("echo new > etc/ybis-sandbox-probe").exit_code, 0);
+  EXPECT_EQ(ReadFile(file).value(), "old");
+}
+
+TEST_F(Sandboxed, DoesNotReadAHiddenPlaceBelowAReadableOne) {
+  dir_.Write("tools/bin/data", "fine");
+  dir_.Write("tools/credentials/token", "hunter2");
+  policy_.readable.push_back(dir_.path() / "tools");
+  policy_.hidden.push_back(dir_.path() / "tools/credentials");
+  EXPECT_EQ(Shell("cat " + (dir_.path() / "tools/bin/data").string()).output, "fine");
+  EXPECT_EQ(Shell("cat " + (dir_.path() / "tools/credentials/token").string()).output, "");
+  EXPECT_EQ(Shell("cat /etc/shadow").output, "");
+}
+
+TEST_F(Sandboxed, RefusesAPolicyWhoseSecretsAreWritable) {
+  policy_.hidden.push_back(worktree_ / "secrets");
+  const auto result = Run({"true"});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kInvalid);
+  EXPECT_NE(result.error().message.find("secrets"), std::string::npos);
+}
+
+TEST_F(Sandboxed, RefusesAFolderThatIsNotThere) {
+  policy_.writable.push_back(dir_.path() / "missing");
+  EXPECT_EQ(Run({"true"}).error().code, ErrorCode::kInvalid);
+}
+
+// ---- network and system calls
+// ------------------------------------------------------------------------------------
+
+TEST_F(Sandboxed, ConnectsToNothing) {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  const std::string connect =
+      ErrnoOf("socket.create_connection(('127.0.0.1', " + std::to_string(ntohs(address.sin_port)) + "), 2)");
+  EXPECT_EQ(Python(connect).output, "13\n");
+  policy_.network = true;
+  EXPECT_EQ(Python(connect).output, "0\n") << "the same connection works where the policy allows it";
+}
+
+TEST_F(Sandboxed, MakesNoSocketButUnixOnes) {
+  // AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_ALG, AF_VSOCK, and AF_UNIX with a high bit set.
+  for (const char* family : {"2", "10", "16", "17", "38", "40", "ctypes.c_ulong(0x100000002)"}) {
+    EXPECT_EQ(Python(Syscall("41, " + std::string(family) + ", 1, 0")).output, "13\n") << family;
+  }
+  EXPECT_EQ(Python(ErrnoOf("a,b=socket.socketpair(); a.send(b'x'); assert b.recv(1)==b'x'")).output, "0\n");
+  EXPECT_EQ(Python(ErrnoOf("s=socket.socket(socket.AF_UNIX); s.bind('s'); s.listen()")).output, "0\n");
+}
+
+TEST_F(Sandboxed, ConnectsToUnixSocketsOnlyWhereAllowed) {
+  const std::string script = ErrnoOf(
+      "s=socket.socket(socket.AF_UNIX); s.bind('s'); s.listen(); c=socket.socket(socket.AF_UNIX); "
+      "c.connect('s')");
+  EXPECT_EQ(Python(script).output, "13\n");
+  std::filesystem::remove(worktree_ / "s");
+  policy_.connect_unix = true;
+  EXPECT_EQ(Python(script).output, "0\n");
+}
+
+TEST_F(Sandboxed, MakesNoneOfTheRefusedCalls) {
+#ifdef __x86_64__
+  const std::map<std::string, std::string> calls = {{"ptrace", "101, 0, 0, 0, 0"},
+                                                    {"process_vm_readv", "310, os.getppid(), 0, 0, 0, 0, 0"},
+                                                    {"io_uring_setup", "425, 1, 0"},
+                                                    {"keyctl", "250, 0, 0, 0"},
+                                                    {"mount", "165, 0, 0, 0, 0, 0"},
+                                                    {"unshare(NEWUSER)", "272, 0x10000000"},
+                                                    {"unshare(NEWNET)", "272, 0x40000000"},
+                                                    {"bpf", "321, 0, 0, 0"},
+                                                    {"perf_event_open", "298, 0, 0, 0, 0, 0"},
+                                                    {"userfaultfd", "323, 0"},
+                                                    {"open_by_handle_at", "304, 0, 0, 0"},
+                                                    {"kexec_load", "246, 0, 0, 0, 0"},
+                                                    {"clone(NEWUSER)", "56, 0x10000011, 0, 0, 0, 0"},
+                                                    {"pidfd_getfd", "438, 0, 0, 0"}};
+  for (const auto& [name, call] : calls) EXPECT_EQ(Python(Syscall(call)).output, "1\n") << name;
+  EXPECT_EQ(Python(Syscall("435, 0, 0")).output, "38\n") << "clone3 falls back to clone";
+#endif
+}
+
+TEST_F(Sandboxed, DiesOnCallsOfAnotherArchitecture) {
+#ifdef __x86_64__
+  EXPECT_EQ(Python(Syscall("0x40000000 + 41, 2, 1, 0")).signal, SIGSYS) << "x32 socket()";
+#endif
+}
+
+TEST_F(Sandboxed, GainsNoPrivilegesAndHoldsNone) {
+  const std::string status = Process({"/bin/cat", "/proc/self/status"}).output;
+  EXPECT_NE(status.find("NoNewPrivs:\t1"), std::string::npos);
+  EXPECT_NE(status.find("CapEff:\t0000000000000000"), std::string::npos);
+  EXPECT_NE(status.find("CapPrm:\t0000000000000000"), std::string::npos);
+  EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos);
+}
+
+// ---- the runner
+// --------------------------------------------------------------------------------------------------
+
+TEST_F(Sandboxed, SeesNothingOfTheRunner) {
+  const std::string proc = "/proc/" + std::to_string(::getpid());
+  for (const char* file : {"/environ", "/mem", "/maps", "/fd/0", "/root/etc/hostname", "/cwd/x"}) {
+    EXPECT_NE(Shell("cat " + proc + file).exit_code, 0) << file;
+  }
+}
+
+TEST_F(Sandboxed, DoesNotSignalTheRunner) {
+  if (!ProbeSandbox()->scopes_signals) GTEST_SKIP() << "needs Landlock 6";
+  EXPECT_NE(Shell("kill -0 " + std::to_string(::getpid())).exit_code, 0);
+  EXPECT_NE(Shell("kill -TERM $PPID").exit_code, 0) << "nor its own supervisor";
+}
+
+TEST_F(Sandboxed, InheritsNoVariable) {
+  ::setenv("YBIS_TEST_SECRET", "hunter2", 1);
+  ::setenv("YBIS_TEST_SHARED", "fine", 1);
+  policy_.inherit_env = {"YBIS_TEST_SHARED", "YBIS_TEST_ABSENT"};
+  env_ = {{"EXTRA", "1"}};
+  const std::string env = Process({"/usr/bin/env"}).output;
+  ::unsetenv("YBIS_TEST_SECRET");
+  ::unsetenv("YBIS_TEST_SHARED");
+  EXPECT_EQ(env,
+            "EXTRA=1\nHOME=" + policy_.temp.string() +
+                "\nLANG=C.UTF-8\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nTMPDIR=" +
+                policy_.temp.string() + "\nYBIS_TEST_SHARED=fine\n");
+}
+
+TEST_F(Sandboxed, RefusesASecretInTheEnvironment) {
+  log::RegisterSecret("s3cr3t-of-the-sandbox-test");
+  env_ = {{"TOKEN", "s3cr3t-of-the-sandbox-test"}};
+  const auto result = Run({"true"});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(result.error().message.find("s3cr3t"), std::string::npos);
+}
+
+TEST(MakeUndumpable, KeepsOthersOfTheUserFromReadingTheProcess) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(MakeUndumpable() && ::prctl(PR_GET_DUMPABLE) == 0 ? 0 : 1);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+// ---- limits
+// ------------------------------------------------------------------------------------------------------
+
+TEST_F(Sandboxed, StopsAForkBomb) {
+  policy_.limits.processes = 50;
+  const auto start = steady_clock::now();
+  const auto result = Run({"python3", "-c",
+                           "import os,time\nfor i in range(400):\n  if os.fork()==0: time.sleep(60)\n"
+                           "time.sleep(60)"});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->stopped_for, "processes");
+  EXPECT_LT(steady_clock::now() - start, milliseconds(20'000));
+}
+
+TEST_F(Sandboxed, StopsAMemoryHog) {
+  policy_.limits.memory_bytes = 200 << 20;
+  const auto result = Python("x=bytearray(1<<30)\nprint(len(x))");
+  EXPECT_NE(result.exit_code, 0);
+  EXPECT_NE(result.error_output.find("MemoryError"), std::string::npos);
+}
+
+TEST_F(Sandboxed, StopsMemoryHogsThatShareTheBurden) {
+  policy_.limits.memory_bytes = 200 << 20;
+  const auto result = Run({"python3", "-c",
+                           "import os,time\nfor i in range(5):\n  if os.fork()==0: break\n"
+                           "x=bytearray(b'x')*(90<<20)\ntime.sleep(60)"});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->stopped_for, "memory");
+}
+
+TEST_F(Sandboxed, BoundsFilesOpenFilesAndProcessorTime) {
+  policy_.limits.file_bytes = 1 << 20;
+  policy_.limits.open_files = 32;
+  policy_.limits.cpu = std::chrono::seconds(1);
+  EXPECT_NE(Shell("head -c 5000000 /dev/zero > big").exit_code, 0);
+  EXPECT_LE(std::filesystem::file_size(worktree_ / "big"), 1u << 20);
+  EXPECT_EQ(Python(ErrnoOf("[os.open('/dev/null', 0) for i in range(100)]")).output, "24\n");
+  EXPECT_EQ(Shell("while :; do :; done").signal, SIGXCPU);
+  EXPECT_EQ(Shell("ulimit -c").output, "0\n");
+}
+
+TEST_F(Sandboxed, KillsEverythingAtTheDeadline) {
+  policy_.timeout = milliseconds(500);
+  const auto result = Shell("setsid sh -c 'trap \"\" TERM; echo $$; exec sleep 60' & sleep 60");
+  EXPECT_TRUE(result.timed_out);
+  const pid_t daemon = static_cast<pid_t>(std::atoi(result.output.c_str()));
+  ASSERT_GT(daemon, 1);
+  EXPECT_EQ(::kill(daemon, 0), -1);
+  EXPECT_EQ(errno, ESRCH);
+}
+
+// ---- tools
+// -------------------------------------------------------------------------------------------------------
+
+TEST_F(Sandboxed, CompilesAndRunsAProgram) {
+  dir_.Write("worktree/main.c", "#include <stdio.h>\nint main(void) { puts(\"compiled\"); return 0; }\n");
+  dir_.Write("worktree/Makefile", "run: main\n\t./main\nmain: main.c\n\tgcc -O1 -o $@ $<\n");
+  const auto result = Process({"make", "-s"});
+  EXPECT_EQ(result.output, "compiled\n") << result.error_output;
+}
+
+TEST_F(Sandboxed, RunsPytest) {
+  dir_.Write("worktree/test_it.py",
+             "import subprocess, tempfile, threading\n"
+             "def test_it(tmp_path):\n"
+             "    (tmp_path / 'f').write_text('x')\n"
+             "    assert subprocess.run(['echo', 'hi'], capture_output=True).stdout == b'hi\\n'\n"
+             "    t = threading.Thread(target=lambda: None); t.start(); t.join()\n"
+             "    assert tempfile.TemporaryFile().write(b'x') == 1\n");
+  const auto result = Process({"python3", "-m", "pytest", "-q"});
+  EXPECT_EQ(result.exit_code, 0) << result.output << result.error_output;
+  EXPECT_NE(result.output.find("1 passed"), std::string::npos);
+}
+
+TEST_F(Sandboxed, IsCancelled) {
+  std::stop_source source;
+  std::jthread stopper([&source] {
+    std::this_thread::sleep_for(milliseconds(200));
+    source.request_stop();
+  });
+  const auto result =
+      RunSandboxed(policy_, {.argv = {"sleep", "60"}, .directory = worktree_}, source.get_token());
+  EXPECT_EQ(result.error().code, ErrorCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace ybis::runner
