@@ -12,7 +12,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <mutex>
 
 #include "http/client_pipe.h"
@@ -202,8 +204,11 @@ class Client::Pools {
     rest::client::http_client_config config;
     config.set_max_redirects(0);                 // followed ones would carry the bearer token to another host
     config.set_timeout(std::chrono::hours(24));  // counts silence only; deadlines are ours
-    config.set_nativehandle_options([](rest::client::native_handle handle) {
-      KeepAlive(static_cast<boost::asio::ip::tcp::socket*>(handle)->native_handle());
+    config.set_nativehandle_options([https = url.scheme == "https"](rest::client::native_handle handle) {
+      using Socket = boost::asio::ip::tcp::socket;
+      using TlsSocket = boost::asio::ssl::stream<Socket&>;
+      Socket& socket = https ? static_cast<TlsSocket*>(handle)->next_layer() : *static_cast<Socket*>(handle);
+      KeepAlive(socket.native_handle());
     });
     config.set_ssl_context_callback(
         [tls = settings_.tls, problem = tls_problem_](boost::asio::ssl::context& context) {
@@ -302,6 +307,7 @@ Result<ClientResponse> Client::SendOnce(const ClientRequest& request, std::stop_
 }
 
 Result<ClientResponse> Client::Send(const ClientRequest& request, std::stop_token stop) {
+  const auto start = SteadyClock::now();
   auto response = SendOnce(request, stop);
   const bool broken = !response && response.error().code == ErrorCode::kUnavailable;
   if (!broken || !request.pooled || !IsRead(request.method)) return response;
@@ -309,6 +315,7 @@ Result<ClientResponse> Client::Send(const ClientRequest& request, std::stop_toke
   // a new one.
   ClientRequest again = request;
   again.pooled = false;
+  again.timeout -= std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - start);
   return SendOnce(again, stop);
 }
 

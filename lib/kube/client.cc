@@ -249,6 +249,7 @@ Status KubeClient::Watch(const Resource& resource, std::string_view ns, const Wa
   YBIS_ASSIGN(http::ClientRequest request, Prepare(call, stop));
   request.pooled = false;  // a connection of its own: long-lived, and none of the short calls waits for it
   request.idle_timeout = options.timeout + std::chrono::seconds(30);
+  bool headed = false;
   http::ClientResponse failed;
   WatchDecoder decoder(settings_.max_watch_line);
   const http::StreamHandler handler{
@@ -263,6 +264,7 @@ Status KubeClient::Watch(const Resource& resource, std::string_view ns, const Wa
         return {};
       }};
   const Status status = transport_.Stream(request, handler, stop);
+  if (!headed && !status) Count(call.method, "<error>");
   if (failed.status == 401 && connection_.token) connection_.token->Refused();
   if (failed.status != 0) return Fail(ErrorFromResponse("WATCH " + CollectionPath(resource, ns), failed));
   return status;

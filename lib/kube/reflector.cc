@@ -56,10 +56,10 @@ void Reflector::Run(std::stop_token stop) {
       Status status;
       if (version_.empty()) status = ListAll(stop);
       if (status) status = WatchOnce(stop);
-      if (!status) Fail(status.error(), stop);
+      if (!status) Recover(status.error(), stop);
     } catch (const std::exception& failure) {
       version_.clear();
-      Fail({ErrorCode::kInternal, failure.what()}, stop);
+      Recover({ErrorCode::kInternal, failure.what()}, stop);
     }
   }
 }
@@ -76,7 +76,7 @@ Status Reflector::ListAll(std::stop_token stop) {
     options.continue_token = page.continue_token;
     version = page.resource_version;
   } while (!options.continue_token.empty());
-  if (version.empty()) return ybis::Fail(ErrorCode::kInvalid, "list: metadata.resourceVersion is missing");
+  if (version.empty()) return Fail(ErrorCode::kInvalid, "list: metadata.resourceVersion is missing");
   const auto changes = cache_.ReplaceAll(std::move(objects));
   version_ = version;
   lists_.fetch_add(1);
@@ -107,7 +107,7 @@ Status Reflector::WatchOnce(std::stop_token stop) {
   const bool lived = any || std::chrono::steady_clock::now() - started >= kShortWatch;
   if (lived) failures_ = 0;
   if (lived || !status) return status;
-  return ybis::Fail(ErrorCode::kUnavailable, "the watch ended at once");
+  return Fail(ErrorCode::kUnavailable, "the watch ended at once");
 }
 
 Status Reflector::Handle(const WatchEvent& event) {
@@ -122,7 +122,7 @@ Status Reflector::Handle(const WatchEvent& event) {
   return {};
 }
 
-void Reflector::Fail(const Error& error, std::stop_token stop) {
+void Reflector::Recover(const Error& error, std::stop_token stop) {
   if (stop.stop_requested()) return;
   *last_error_.Lock() = error.message;
   const bool expired = error.code == ErrorCode::kGone && failures_ == 0;

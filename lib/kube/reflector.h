@@ -57,7 +57,7 @@ class Reflector {
   Status ListAll(std::stop_token stop);
   Status WatchOnce(std::stop_token stop);
   Status Handle(const WatchEvent& event);
-  void Fail(const Error& error, std::stop_token stop);
+  void Recover(const Error& error, std::stop_token stop);
 
   Reader& reader_;
   Watcher& watcher_;

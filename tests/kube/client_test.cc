@@ -203,6 +203,23 @@ TEST_F(KubeClientTest, TellsWhyAWatchWasRefused) {
   EXPECT_EQ(status.error().code, ErrorCode::kGone);
 }
 
+TEST_F(KubeClientTest, CountsWatchesThatCouldNotConnect) {
+  class Refusing final : public http::Transport {
+    Result<http::ClientResponse> Send(const http::ClientRequest&, std::stop_token) override {
+      return Fail(ErrorCode::kUnavailable, "refused");
+    }
+    Status Stream(const http::ClientRequest&, const http::StreamHandler&, std::stop_token) override {
+      return Fail(ErrorCode::kUnavailable, "refused");
+    }
+  } refusing;
+  ClientSettings settings;
+  std::string counted;
+  settings.on_request = [&](std::string_view, std::string_view, std::string_view code) { counted = code; };
+  KubeClient client(refusing, {.server = "https://h"}, clock_, settings);
+  EXPECT_FALSE(client.Watch(kJobs, "n", {}, [](WatchEvent) -> Status { return {}; }, {}));
+  EXPECT_EQ(counted, "<error>");
+}
+
 TEST_F(KubeClientTest, ReadsATokenReview) {
   transport_.Answer(201, R"({"status":{"authenticated":true,"audiences":["ybis"],"user":{
     "username":"system:serviceaccount:team:runner","uid":"u1","groups":["g1","g2"],
