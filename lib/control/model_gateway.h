@@ -81,13 +81,14 @@ class ModelGateway final : public ModelCalls {
  private:
   struct Job;
   Result<Job> Prepare(const std::string& run_id, const api::ModelRequest& request, std::stop_token stop);
-  Result<LlmCallStart> BeginOrWait(const Job& job, std::stop_token stop);
+  model::CompletionRequest RequestFor(const Job& job, const model::Model& model) const;
+  Status FitBudget(const Job& job, const model::Model& model, const api::Usage& used,
+                   model::CompletionRequest& request) const;
+  Result<LlmCallStart> BeginOrWait(Job& job, std::stop_token stop);
   Result<api::ModelResponse> Ask(Job& job, std::stop_token stop);
-  Result<api::ModelResponse> AskModel(Job& job, model::Model& model, std::stop_token stop);
+  Result<api::ModelResponse> AskModel(Job& job, model::Model& model, bool& final, std::stop_token stop);
   Result<model::Completion> Exchange(Job& job, model::Model& model, const model::CompletionRequest& request,
                                      std::stop_token stop);
-  Status CheckBudget(const Job& job, const model::Model& model, const model::CompletionRequest& request,
-                     std::stop_token stop);
   Result<api::ModelResponse> Settle(const Job& job, Result<api::ModelResponse> outcome);
 
   const model::ModelSet& models_;

@@ -1,0 +1,151 @@
+#include "control/token_auth.h"
+
+#include <openssl/crypto.h>
+
+#include <list>
+
+#include "base/digest.h"
+#include "base/log.h"
+
+namespace ybis::control {
+namespace {
+
+constexpr size_t kMaxToken = 16 * 1024;
+constexpr size_t kLocalTokenBytes = 32;
+
+AuthVerdict Unauthenticated(std::string reason) {
+  return {AuthVerdict::Kind::kUnauthenticated, {}, std::move(reason)};
+}
+AuthVerdict Forbidden(std::string reason) { return {AuthVerdict::Kind::kForbidden, {}, std::move(reason)}; }
+AuthVerdict Allowed(std::string holder) { return {AuthVerdict::Kind::kAllowed, std::move(holder), {}}; }
+
+/// Three parts of the URL alphabet, as every service-account token is: anything else need not trouble the API
+/// server.
+bool LooksLikeToken(std::string_view token) {
+  if (token.size() > kMaxToken) return false;
+  const bool clean = std::all_of(token.begin(), token.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
+  return clean && std::count(token.begin(), token.end(), '.') == 2;
+}
+
+}  // namespace
+
+/// Verdicts by digest, the least recently used dropped first.
+class PodTokenAuthenticator::Memory {
+ public:
+  explicit Memory(size_t max_entries) : max_entries_(max_entries) {}
+
+  std::optional<AuthVerdict> Find(const std::string& key, TimePoint now) {
+    auto state = state_.Lock();
+    const auto it = state->index.find(key);
+    if (it == state->index.end()) return std::nullopt;
+    if (now >= it->second->until) {
+      state->entries.erase(it->second);
+      state->index.erase(it);
+      return std::nullopt;
+    }
+    state->entries.splice(state->entries.begin(), state->entries, it->second);
+    return it->second->verdict;
+  }
+
+  void Keep(const std::string& key, AuthVerdict verdict, TimePoint until) {
+    auto state = state_.Lock();
+    const auto old = state->index.find(key);
+    if (old != state->index.end()) {
+      state->entries.erase(old->second);
+      state->index.erase(old);
+    }
+    state->entries.push_front({key, std::move(verdict), until});
+    state->index[key] = state->entries.begin();
+    if (state->entries.size() <= max_entries_) return;
+    state->index.erase(state->entries.back().key);
+    state->entries.pop_back();
+  }
+
+ private:
+  struct Entry {
+    std::string key;
+    AuthVerdict verdict;
+    TimePoint until;
+  };
+  struct State {
+    std::list<Entry> entries;
+    std::unordered_map<std::string, std::list<Entry>::iterator> index;
+  };
+  const size_t max_entries_;
+  Sync<State> state_;
+};
+
+PodTokenAuthenticator::PodTokenAuthenticator(kube::TokenReviewer& reviewer, PodOwnership& pods, Clock& clock,
+                                             PodTokenSettings settings)
+    : reviewer_(reviewer),
+      pods_(pods),
+      clock_(clock),
+      settings_(settings),
+      memory_(std::make_unique<Memory>(settings.max_entries)) {}
+
+PodTokenAuthenticator::~PodTokenAuthenticator() = default;
+
+Result<AuthVerdict> PodTokenAuthenticator::Authenticate(std::string_view token, const std::string& run_id,
+                                                        std::stop_token stop) {
+  if (token.empty()) return Unauthenticated("no bearer token was given");
+  if (!LooksLikeToken(token)) return Unauthenticated("the bearer token is not a service account's");
+  const std::string key = Sha256Hex(token) + "/" + run_id;
+  if (auto known = memory_->Find(key, clock_.Now())) return *known;
+  YBIS_ASSIGN(AuthVerdict verdict, Review(token, run_id, stop));
+  const bool allowed = verdict.kind == AuthVerdict::Kind::kAllowed;
+  memory_->Keep(key, verdict, clock_.Now() + (allowed ? settings_.allowed_for : settings_.refused_for));
+  return verdict;
+}
+
+Result<AuthVerdict> PodTokenAuthenticator::Review(std::string_view token, const std::string& run_id,
+                                                  std::stop_token stop) {
+  const std::string audience(kTokenAudience);
+  auto identity = reviewer_.Review(token, {audience}, stop);
+  if (!identity) {
+    // Whatever kept us from asking is not the runner's fault: it may come again.
+    return Fail(Error{ErrorCode::kUnavailable, "the token could not be reviewed: " + identity.error().message,
+                      true, identity.error().retry_after});
+  }
+  if (!identity->authenticated) return Unauthenticated("the token is not valid: " + identity->error);
+  if (std::find(identity->audiences.begin(), identity->audiences.end(), audience) ==
+      identity->audiences.end()) {
+    return Unauthenticated("the token is not for the audience ybis");
+  }
+  if (identity->pod_uid.empty() || identity->pod_name.empty() || identity->ns.empty()) {
+    return Forbidden("the token is not bound to a pod");
+  }
+  YBIS_ASSIGN(const bool owns,
+              pods_.PodRunsRun(identity->ns, identity->pod_name, identity->pod_uid, run_id, stop));
+  if (owns) return Allowed(identity->pod_uid);
+  return Forbidden(fmt::format("pod {}/{} does not run {}", identity->ns, identity->pod_name, run_id));
+}
+
+std::string LocalTokens::Issue(const std::string& run_id) {
+  std::string token = RandomHex(kLocalTokenBytes);
+  log::RegisterSecret(token);
+  (*digests_.Lock())[run_id] = Sha256Hex(token);
+  return token;
+}
+
+void LocalTokens::Revoke(const std::string& run_id) { digests_.Lock()->erase(run_id); }
+
+Result<AuthVerdict> LocalTokens::Authenticate(std::string_view token, const std::string& run_id,
+                                              std::stop_token) {
+  if (token.empty()) return Unauthenticated("no bearer token was given");
+  const std::string given = Sha256Hex(token);
+  auto digests = digests_.Lock();
+  const auto expected = digests->find(run_id);
+  if (expected != digests->end() && CRYPTO_memcmp(given.data(), expected->second.data(), given.size()) == 0) {
+    return Allowed("local");
+  }
+  for (const auto& [other, digest] : *digests) {
+    if (CRYPTO_memcmp(given.data(), digest.data(), given.size()) == 0) {
+      return Forbidden(fmt::format("the token is not that of {}", run_id));
+    }
+  }
+  return Unauthenticated("the token is not known");
+}
+
+}  // namespace ybis::control

@@ -1,0 +1,194 @@
+#include "model/openai_wire.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace ybis::model {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxResponse = 16 * 1024 * 1024;
+constexpr size_t kMaxQuote = 400;
+
+/// The protocol allows letters, digits, '_' and '-' in a schema's name, 64 at most.
+std::string SchemaName(const std::string& name) {
+  std::string out = name.substr(0, 64);
+  for (char& c : out) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-') c = '_';
+  }
+  return out.empty() ? "answer" : out;
+}
+
+FinishReason FinishFromName(const std::string& name) {
+  if (name == "stop" || name.empty()) return FinishReason::kStop;
+  if (name == "length") return FinishReason::kLength;
+  if (name == "content_filter") return FinishReason::kContentFilter;
+  return FinishReason::kOther;
+}
+
+const char* NameOf(FinishReason finish) {
+  switch (finish) {
+    case FinishReason::kStop:
+    case FinishReason::kOther:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContentFilter:
+      return "content_filter";
+  }
+  return "stop";
+}
+
+Unexpected Malformed(const std::string& what) {
+  return Fail(ErrorCode::kInvalid, "the model's answer is not of the chat completions protocol: " + what);
+}
+
+Status ReadMessage(const json& message, Completion& completion) {
+  ObjectReader reader(message, "choices[0].message");
+  completion.content = reader.String("content");
+  const std::string refusal = reader.String("refusal");
+  YBIS_TRY(reader.Finish(false));
+  if (!refusal.empty() && completion.content.empty()) {
+    completion.finish = FinishReason::kContentFilter;
+    completion.content = refusal;
+  }
+  return {};
+}
+
+Status ReadUsage(const json* usage, const CompletionRequest& request, Completion& completion) {
+  completion.tokens_in = EstimateTokens(request);
+  completion.tokens_out = EstimateTokens(completion.content);
+  if (usage == nullptr) return {};
+  ObjectReader reader(*usage, "usage");
+  constexpr int64_t kMost = 1'000'000'000;
+  completion.tokens_in = reader.Int("prompt_tokens", completion.tokens_in, 0, kMost);
+  completion.tokens_out = reader.Int("completion_tokens", completion.tokens_out, 0, kMost);
+  return reader.Finish(false);
+}
+
+/// {"error":{"message":…}} or the text itself, short and without secrets.
+std::string QuoteError(const std::string& body) {
+  std::string message = body;
+  const auto parsed = ParseJson(body, "error");
+  if (parsed && parsed->is_object()) {
+    const auto error = parsed->find("error");
+    if (error != parsed->end() && error->is_object() && error->contains("message") &&
+        error->at("message").is_string()) {
+      message = error->at("message").get<std::string>();
+    } else if (error != parsed->end() && error->is_string()) {
+      message = error->get<std::string>();
+    }
+  }
+  message = log::Redact(message);
+  if (message.size() > kMaxQuote) message = message.substr(0, kMaxQuote) + "…";
+  return message;
+}
+
+ErrorCode CodeOf(int status) {
+  if (status == 401 || status == 403) return ErrorCode::kDenied;
+  if (status == 404) return ErrorCode::kNotFound;
+  if (status == 408) return ErrorCode::kTimeout;
+  if (status == 413) return ErrorCode::kTooLarge;
+  if (status == 429) return ErrorCode::kExhausted;
+  if (status == 500 || status == 502 || status == 503 || status == 504 || status == 529)
+    return ErrorCode::kUnavailable;
+  return ErrorCode::kInvalid;
+}
+
+}  // namespace
+
+json ToChatRequest(const CompletionRequest& request, const std::string& model) {
+  json body = {{"model", model}, {"stream", false}, {"messages", json::array()}};
+  for (const auto& message : request.messages) {
+    body["messages"].push_back({{"role", message.role}, {"content", message.content}});
+  }
+  if (request.temperature) body["temperature"] = *request.temperature;
+  if (request.max_output_tokens > 0) body["max_tokens"] = request.max_output_tokens;
+  if (request.schema) {
+    body["response_format"] = {
+        {"type", "json_schema"},
+        {"json_schema", {{"name", SchemaName(request.schema_name)}, {"schema", *request.schema}}}};
+  }
+  return body;
+}
+
+Result<CompletionRequest> ParseChatRequest(const json& body) {
+  CompletionRequest request;
+  ObjectReader reader(body, "");
+  if (const json* messages = reader.Array("messages")) {
+    for (size_t i = 0; i < messages->size(); ++i) {
+      ObjectReader message((*messages)[i], fmt::format("messages[{}]", i));
+      request.messages.push_back({message.RequiredString("role"), message.String("content")});
+      reader.Adopt(message.Finish(false));
+    }
+  }
+  if (request.messages.empty()) reader.Problem("messages: at least one is required");
+  request.max_output_tokens = reader.Int("max_tokens", 0, 0, 100'000'000);
+  if (const json* format = reader.Object("response_format")) {
+    ObjectReader outer(*format, "response_format");
+    if (const json* inner = outer.Object("json_schema")) {
+      ObjectReader schema(*inner, "response_format.json_schema");
+      request.schema_name = schema.RequiredString("name");
+      if (const json* value = schema.Object("schema")) request.schema = std::make_shared<const json>(*value);
+      reader.Adopt(schema.Finish(false));
+    }
+    reader.Adopt(outer.Finish(false));
+  }
+  YBIS_TRY(reader.Finish(false));
+  return request;
+}
+
+json ToChatResponse(const Completion& completion) {
+  return {{"id", "chatcmpl-recorded"},
+          {"object", "chat.completion"},
+          {"model", completion.model},
+          {"choices",
+           {{{"index", 0},
+             {"finish_reason", NameOf(completion.finish)},
+             {"message", {{"role", "assistant"}, {"content", completion.content}}}}}},
+          {"usage",
+           {{"prompt_tokens", completion.tokens_in},
+            {"completion_tokens", completion.tokens_out},
+            {"total_tokens", completion.tokens_in + completion.tokens_out}}}};
+}
+
+Result<Completion> ParseChatResponse(std::string_view text, const CompletionRequest& request) {
+  const auto body = ParseJson(text, "body", {.max_bytes = kMaxResponse, .max_depth = 64});
+  if (!body) return Malformed(body.error().message);
+  Completion completion;
+  ObjectReader reader(*body, "");
+  completion.model = reader.String("model");
+  const json* choices = reader.Array("choices");
+  if (choices == nullptr || choices->empty()) return Malformed("choices: at least one is required");
+  ObjectReader choice(choices->front(), "choices[0]");
+  completion.finish = FinishFromName(choice.String("finish_reason"));
+  const json* message = choice.Object("message");
+  if (message == nullptr) return Malformed("choices[0].message: is required");
+  reader.Adopt(ReadMessage(*message, completion));
+  reader.Adopt(choice.Finish(false));
+  reader.Adopt(ReadUsage(reader.Object("usage"), request, completion));
+  const Status status = reader.Finish(false);
+  if (!status) return Malformed(status.error().message);
+  return completion;
+}
+
+Error ChatError(const http::ClientResponse& response) {
+  Error error =
+      Fail(CodeOf(response.status), fmt::format("HTTP {}: {}", response.status, QuoteError(response.body)))
+          .value();
+  error.retry_after = response.RetryAfter();
+  return error;
+}
+
+int64_t EstimateTokens(std::string_view text) { return static_cast<int64_t>(text.size() + 2) / 3; }
+
+int64_t EstimateTokens(const CompletionRequest& request) {
+  int64_t total = request.schema ? EstimateTokens(DumpJson(*request.schema)) : 0;
+  for (const auto& message : request.messages) total += EstimateTokens(message.content) + 4;
+  return total;
+}
+
+}  // namespace ybis::model

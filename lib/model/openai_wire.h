@@ -1,0 +1,31 @@
+#pragma once
+// The OpenAI chat completions protocol as JSON: what is sent, and what comes back.
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "http/client.h"
+#include "model/provider.h"
+
+namespace ybis::model {
+
+/// The header that carries CompletionRequest::group.
+inline constexpr const char* kGroupHeader = "X-Ybis-Run";
+
+/// The body of POST /chat/completions; `model` is the endpoint's name for it.
+nlohmann::json ToChatRequest(const CompletionRequest& request, const std::string& model);
+/// The other direction, for servers of the protocol; problems name the field.
+Result<CompletionRequest> ParseChatRequest(const nlohmann::json& body);
+
+/// The body of an answer.
+nlohmann::json ToChatResponse(const Completion& completion);
+/// `text` is the body of a 200. Where the endpoint tells no usage, it is estimated from the texts' lengths.
+Result<Completion> ParseChatResponse(std::string_view text, const CompletionRequest& request);
+
+/// An answer that is not a 200 as an Error (see Provider); the endpoint's own message is quoted, shortened.
+Error ChatError(const http::ClientResponse& response);
+
+/// About how many tokens a text has: three bytes each, which rather overstates.
+int64_t EstimateTokens(std::string_view text);
+int64_t EstimateTokens(const CompletionRequest& request);
+
+}  // namespace ybis::model
