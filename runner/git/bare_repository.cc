@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <thread>
 
 #include "base/file.h"
 #include "base/unique_fd.h"
@@ -18,6 +19,9 @@ namespace ybis::git {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kLockPatience{3'000};
+constexpr std::chrono::milliseconds kLockPoll{20};
 
 // Points at the base commit once all of its objects are there; nothing else does.
 constexpr const char* kBaseRef = "refs/ybis/base";
@@ -56,18 +60,27 @@ void RemoveLeftovers(const fs::path& directory) {
   }
 }
 
-Result<UniqueFd> LockFolder(const fs::path& directory) {
+/// Waits a little for a lock that is held: a process that was killed while it started git leaves it held
+/// until that child has come to its exec.
+bool TryLock(int fd, const std::stop_token& stop) {
+  const auto until = std::chrono::steady_clock::now() + kLockPatience;
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (stop.stop_requested() || std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(kLockPoll);
+  }
+  return true;
+}
+
+Result<UniqueFd> LockFolder(const fs::path& directory, const std::stop_token& stop) {
   const fs::path path = directory.string() + ".lock";
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.valid()) {
     return Fail(ErrorCode::kInternal, fmt::format("repository cache: lock {}: {}", path.string(),
                                                   std::generic_category().message(errno)));
   }
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return Fail(ErrorCode::kConflict,
-                fmt::format("repository cache: {} is in use by another process", directory.string()));
-  }
-  return fd;
+  if (TryLock(fd.get(), stop)) return fd;
+  return Fail(ErrorCode::kConflict,
+              fmt::format("repository cache: {} is in use by another process", directory.string()));
 }
 
 Result<RepositoryUrl> CheckRequest(const GitProgram& program, const OpenRequest& request) {
@@ -261,7 +274,7 @@ Result<BareRepository> BareRepository::Open(const GitProgram& program, const Ope
                                              .default_branch = {},
                                              .resolved_ref = {},
                                              .lock = {}});
-  YBIS_ASSIGN(state->lock, LockFolder(state->directory));
+  YBIS_ASSIGN(state->lock, LockFolder(state->directory, stop));
   const bool cached = fs::exists(state->directory, error);
   auto attempt = [&]() -> Status {
     YBIS_TRY(state->Initialize(stop));

@@ -41,6 +41,8 @@ constexpr std::string_view kSha256 = "SHA-256 repositories are not supported, on
 constexpr Sign kSigns[] = {
     {"no space left on device", ErrorCode::kExhausted, false, kFull},
     {"disk quota exceeded", ErrorCode::kExhausted, false, kFull},
+    {"no user exists for uid", ErrorCode::kUnsupported, false,
+     "ssh needs an entry for this user in /etc/passwd: run an image that has one, or use https"},
     {"mismatched algorithms", ErrorCode::kUnsupported, false, kSha256},
     {"object format", ErrorCode::kUnsupported, false, kSha256},
     {"host key verification failed", ErrorCode::kDenied, false, kHostKey},

@@ -61,8 +61,13 @@ constexpr const char* kConfiguration[] = {
     "safe.directory=*",
 };
 
-/// Dies with the runner. Runs between fork and exec.
-int DieWithParent() { return ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 0 : errno; }
+/// Makes git die with the runner. Runs between fork and exec; the runner may be gone already.
+std::function<int()> DieWith(pid_t runner) {
+  return [runner] {
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+    return ::getppid() == runner ? 0 : ESRCH;
+  };
+}
 
 /// The private folder's path stands in the command lines that git hands to a shell (ssh, credential helper).
 bool IsPlainPath(const fs::path& path) {
@@ -200,7 +205,7 @@ Result<ProcessResult> Execute(std::vector<std::string> argv, std::map<std::strin
                    .input = call.input,
                    .timeout = timeout,
                    .max_output = call.max_output,
-                   .before_exec = DieWithParent,
+                   .before_exec = DieWith(::getpid()),
                    .on_output = {}};
   if (call.progress) spec.on_output = ProgressLines(call.progress);
   return RunProcess(spec, std::move(stop));

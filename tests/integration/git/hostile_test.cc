@@ -170,6 +170,29 @@ TEST_F(Hostile, AKillAtAnyMomentIsMendedByTheNextAttempt) {
   }
 }
 
+TEST_F(Hostile, WorksAsAUserWithoutHomeOrEntryInPasswd) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
+  server_->CreateRepository(Name(), {{"a", "1\n"}}).value();
+  fs::remove_all(volume_.path() / "private");
+  ASSERT_EQ(::chown(volume_.path().c_str(), 10001, 10001), 0);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::clearenv();
+    if (::setgid(10001) != 0 || ::setuid(10001) != 0) ::_exit(2);
+    auto bare = BareRepository::Open(Program(volume_.path()), Request(), Right(), {});
+    if (!bare) ::_exit(3);
+    auto tree = Worktree::Create(*bare, "task-1-run-1", volume_.path() / "tree", {});
+    if (!tree) ::_exit(4);
+    Write("a", "2\n");
+    const auto commit = tree->Commit(SomeCommit(), {});
+    ::_exit(commit && tree->Push(*commit, "out", std::nullopt, {}) ? 0 : 5);
+  }
+  int status = -1;
+  ::waitpid(pid, &status, 0);
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+  EXPECT_EQ(server_->Git(Name(), {"show", "out:a"}).value_or("none"), "2");
+}
+
 TEST_F(Hostile, TenThousandFilesAreQuick) {
   std::map<std::string, std::string> files;
   for (int i = 0; i < 10'000; ++i) {

@@ -51,6 +51,8 @@ TEST(ClassifyGitFailure, KnowsWhatGitCurlAndSshSay) {
       {"fatal: unable to access 'x': The requested URL returned error: 301", ErrorCode::kInvalid, false},
       {"fatal: write error: No space left on device", ErrorCode::kExhausted, false},
       {"fatal: mismatched algorithms: client sha1; server sha256", ErrorCode::kUnsupported, false},
+      {"No user exists for uid 10001\nfatal: Could not read from remote repository.", ErrorCode::kUnsupported,
+       false},
       {"fatal: something never seen", ErrorCode::kInternal, false},
   };
   for (const Case& c : cases) {
