@@ -59,7 +59,7 @@ struct CommitRequest {
 /// without following symlinks; its `.git` file is never read, so that a child which rewrites it gains
 /// nothing. Attributes of the repository (filters, line ends, encodings, diff drivers) are out of play: files
 /// hold the bytes of their blobs, Git LFS pointers stay pointers, submodules stay empty folders. Movable; not
-/// thread-safe; `bare` must outlive it. No child may be writing while a method runs.
+/// thread-safe; `bare` must outlive it and stay where it is. No child may be writing while a method runs.
 class Worktree {
  public:
   /// Checks the base commit out at `path` on `branch`. Whatever an earlier attempt left at the path or of the
