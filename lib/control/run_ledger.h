@@ -60,9 +60,15 @@ class RunLedger {
   Result<RunRecord> GetRun(const std::string& run_id, std::stop_token stop);
   /// Namespace of the run's task, for authorization.
   Result<std::string> RunTaskNamespace(const std::string& run_id, std::stop_token stop);
+  /// What the run was ordered to do, as its task said it.
+  Result<api::TaskSpec> RunSpec(const std::string& run_id, std::stop_token stop);
   const LedgerSettings& settings() const { return settings_; }
 
  private:
+  Error WhyNoClaim(const std::string& run_id, std::stop_token stop);
+  Error WhyFenced(const std::string& run_id, std::stop_token stop);
+  Status TellTask(const std::string& run_id, std::stop_token stop);
+
   store::Pool& pool_;
   LedgerSettings settings_;
 };

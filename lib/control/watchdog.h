@@ -20,8 +20,12 @@ class Watchdog {
   /// Failed(Infra, LeaseExpired); with a cancel request Cancelled. A run past its deadline → Failed(Timeout).
   /// Returns the runs it changed; their tasks are notified.
   Result<std::vector<RunRecord>> Sweep(std::stop_token stop);
+  /// The holder of a lease is known to be gone (its pod ended without a finish): what Sweep would do once the
+  /// lease has run out, at once. No effect when another holds the lease.
+  Status HolderLost(const std::string& run_id, const std::string& holder, std::stop_token stop);
 
  private:
+  Result<std::vector<RunRecord>> SweepSome(const std::string& run_id, std::stop_token stop);
   store::Pool& pool_;
 };
 

@@ -132,27 +132,37 @@ class Pool {
   template <class Work>
   auto Transact(Work&& work, std::stop_token stop, InDoubt in_doubt = InDoubt::kReport)
       -> std::invoke_result_t<Work&, Transaction&> {
-    using Outcome = std::invoke_result_t<Work&, Transaction&>;
-    std::optional<Outcome> outcome;
-    const Status status = Run(
-        [&](Transaction& transaction) -> Status {
-          outcome.emplace(work(transaction));
-          if (!*outcome) return Fail(outcome->error());
-          return {};
-        },
-        std::move(stop), in_doubt);
-    if (!status) return Fail(status.error());
-    return std::move(*outcome);
+    return RunFor<std::invoke_result_t<Work&, Transaction&>>(work, false, std::move(stop), in_doubt);
   }
 
-  /// One statement that commits by itself: one round trip.
+  /// `work` of exactly one statement, which commits by itself: one round trip instead of three.
+  template <class Work>
+  auto Single(Work&& work, std::stop_token stop, InDoubt in_doubt = InDoubt::kReport)
+      -> std::invoke_result_t<Work&, Transaction&> {
+    return RunFor<std::invoke_result_t<Work&, Transaction&>>(work, true, std::move(stop), in_doubt);
+  }
+
+  /// The same for a statement that needs no reading of its own.
   Result<Rows> Execute(std::string_view sql, const Params& params, std::stop_token stop,
                        InDoubt in_doubt = InDoubt::kReport);
   const PoolSettings& settings() const;
 
  private:
   struct Impl;
-  Status Run(const std::function<Status(Transaction&)>& work, std::stop_token stop, InDoubt in_doubt);
+  template <class Outcome, class Work>
+  Outcome RunFor(Work& work, bool single, std::stop_token stop, InDoubt in_doubt) {
+    std::optional<Outcome> outcome;
+    const auto run = [&](Transaction& transaction) -> Status {
+      outcome.emplace(work(transaction));
+      if (!*outcome) return Fail(outcome->error());
+      return {};
+    };
+    const Status status = Run(run, single, std::move(stop), in_doubt);
+    if (!status) return Fail(status.error());
+    return std::move(*outcome);
+  }
+  Status Run(const std::function<Status(Transaction&)>& work, bool single, std::stop_token stop,
+             InDoubt in_doubt);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,83 @@
+// Artifacts of a run: names, caps, content by digest.
+#include <fmt/format.h>
+
+#include "base/digest.h"
+#include "control/run_ledger.h"
+#include "store/artifact_store.h"
+
+namespace ybis::control {
+namespace {
+
+using store::ArtifactStore;
+using store::InDoubt;
+using store::Transaction;
+
+bool IsNamePart(std::string_view part) {
+  if (part.empty() || part.front() == '.') return false;
+  return part.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
+         std::string_view::npos;
+}
+
+Status CheckName(std::string_view name) {
+  bool good = name.size() <= 200;
+  for (std::string_view rest = name; good;) {
+    const size_t slash = rest.find('/');
+    good = IsNamePart(rest.substr(0, slash));
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+  }
+  if (good) return {};
+  return Fail(
+      ErrorCode::kInvalid,
+      "artifact name: must have at most 200 characters of A-Z a-z 0-9 . _ - and '/', with no part that is "
+      "empty or starts with a dot");
+}
+
+api::ArtifactRef RefOf(const store::ArtifactRow& row) { return {row.name, row.digest, row.size}; }
+
+}  // namespace
+
+Result<api::ArtifactRef> RunLedger::PutArtifact(const std::string& run_id, int64_t epoch,
+                                                const std::string& name, std::string bytes,
+                                                std::stop_token stop) {
+  YBIS_TRY(CheckName(name));
+  if (bytes.size() > settings_.max_artifact_bytes) {
+    return Fail(ErrorCode::kTooLarge, fmt::format("artifact {}: {} bytes, more than the {} allowed", name,
+                                                  bytes.size(), settings_.max_artifact_bytes));
+  }
+  const store::ArtifactRow row{name, Digest(bytes), static_cast<int64_t>(bytes.size())};
+  const auto work = [&](Transaction& tx) -> Result<bool> {
+    ArtifactStore artifacts(tx);
+    YBIS_ASSIGN(const int64_t count, artifacts.Count(run_id));
+    if (count >= static_cast<int64_t>(settings_.max_artifacts)) {
+      return Fail(Error{ErrorCode::kExhausted,
+                        fmt::format("run {} has {} artifacts, the most allowed", run_id, count)});
+    }
+    YBIS_ASSIGN(const bool known, artifacts.HasBlob(row.digest));
+    if (!known) YBIS_TRY(artifacts.PutBlob(row.digest, bytes));
+    return artifacts.Name(run_id, epoch, row);
+  };
+  YBIS_ASSIGN(const bool named, pool_.Transact(work, stop, InDoubt::kRepeat));
+  if (!named) return Fail(WhyFenced(run_id, stop));
+  return RefOf(row);
+}
+
+Result<std::string> RunLedger::GetArtifact(const std::string& run_id, const std::string& name,
+                                           std::stop_token stop) {
+  YBIS_TRY(CheckName(name));
+  YBIS_ASSIGN(auto bytes, pool_.Single([&](Transaction& tx) { return ArtifactStore(tx).Get(run_id, name); },
+                                       stop, InDoubt::kRepeat));
+  if (!bytes) return Fail(ErrorCode::kNotFound, fmt::format("run {} has no artifact {}", run_id, name));
+  return std::move(*bytes);
+}
+
+Result<std::vector<api::ArtifactRef>> RunLedger::ListArtifacts(const std::string& run_id,
+                                                               std::stop_token stop) {
+  YBIS_ASSIGN(const auto rows, pool_.Single([&](Transaction& tx) { return ArtifactStore(tx).List(run_id); },
+                                            stop, InDoubt::kRepeat));
+  std::vector<api::ArtifactRef> refs;
+  for (const store::ArtifactRow& row : rows) refs.push_back(RefOf(row));
+  return refs;
+}
+
+}  // namespace ybis::control

@@ -1,0 +1,118 @@
+#include "control/run_state_rows.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "control/run_state.h"
+#include "control/task_queue.h"
+
+namespace ybis::control {
+namespace {
+
+template <class T>
+Status ReadDocument(const std::shared_ptr<const nlohmann::json>& document,
+                    Result<T> (*parse)(const nlohmann::json&), std::optional<T>& out) {
+  if (!document) return {};
+  YBIS_ASSIGN(out, parse(*document));
+  return {};
+}
+
+}  // namespace
+
+Result<RunRecord> ToRecord(const store::RunRow& row) {
+  RunRecord run;
+  run.run_id = row.run_id;
+  run.task_uid = row.task_uid;
+  run.task_namespace = row.namespace_name;
+  run.task_name = row.task_name;
+  run.number = row.number;
+  run.attempt = row.attempt;
+  run.infra_failures = row.infra_failures;
+  YBIS_ASSIGN(run.state, ParseRunState(row.state));
+  run.rerun_token = row.rerun_token;
+  run.node = row.node;
+  run.epoch = row.epoch;
+  run.lease_expires = row.lease_expires;
+  run.created = row.created;
+  run.started = row.started;
+  run.finished = row.finished;
+  run.cancel_requested = row.cancel_requested;
+  run.subject_digest = row.subject_digest;
+  run.usage = {row.tokens_in, row.tokens_out, row.cost_usd, row.llm_calls};
+  YBIS_TRY(ReadDocument(row.result, api::ParseRunResult, run.result));
+  YBIS_TRY(ReadDocument(row.verification, api::ParseVerificationResult, run.verification));
+  YBIS_TRY(ReadDocument(row.failure, api::ParseFailure, run.failure));
+  if (row.artifacts) {
+    for (const auto& artifact : *row.artifacts) {
+      YBIS_ASSIGN(auto ref, api::ParseArtifactRef(artifact));
+      run.artifacts.push_back(std::move(ref));
+    }
+  }
+  return run;
+}
+
+Result<std::vector<RunRecord>> ToRecords(const std::vector<store::RunRow>& rows) {
+  std::vector<RunRecord> records;
+  for (const store::RunRow& row : rows) {
+    YBIS_ASSIGN(auto record, ToRecord(row));
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+Result<api::Checkpoint> ToCheckpoint(const store::CheckpointRow& row) {
+  api::Checkpoint checkpoint;
+  checkpoint.seq = row.seq;
+  checkpoint.next_node = row.next_node;
+  if (row.visits) {
+    for (const auto& [node, count] : row.visits->items()) checkpoint.visits[node] = count.get<int64_t>();
+  }
+  checkpoint.state = row.state;
+  checkpoint.base_commit = row.base_commit;
+  checkpoint.patch = row.patch;
+  return checkpoint;
+}
+
+void NotifyTasks(store::Pool& pool, const std::vector<std::string>& task_keys, const std::stop_token& stop) {
+  if (task_keys.empty()) return;
+  const auto sent =
+      pool.Execute("SELECT pg_notify($1, key) FROM (SELECT DISTINCT unnest($2::text[]) AS key) keys",
+                   {kTaskChannel, task_keys}, stop, store::InDoubt::kRepeat);
+  if (!sent) log::Warn("task change not told", {{"error", sent.error().message}});
+}
+
+store::RunEnd FailedEnd(const api::Failure& failure) {
+  store::RunEnd end;
+  end.state = ToString(RunState::kFailed);
+  api::Failure cleaned = failure;
+  cleaned.reason = Cleaned(failure.reason, 256);
+  cleaned.message = Cleaned(failure.message, 1024);
+  end.event = "RUN_FAILED";
+  end.message = cleaned.reason + ": " + cleaned.message;
+  end.failure = std::make_shared<const nlohmann::json>(api::ToJson(cleaned));
+  return end;
+}
+
+store::RunEnd CancelledEnd(const std::string& reason) {
+  store::RunEnd end = FailedEnd({api::FailureClass::kCancelled, "Cancelled", reason});
+  end.state = ToString(RunState::kCancelled);
+  end.event = "RUN_CANCELLED";
+  end.message = Cleaned(reason, 1024);
+  return end;
+}
+
+std::string Cleaned(std::string text, size_t max_bytes) {
+  for (size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at)) {
+    text.replace(at, 1, "\xEF\xBF\xBD");
+  }
+  if (text.size() > max_bytes) {
+    size_t end = max_bytes;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole characters only
+    text.resize(end);
+  }
+  return text;
+}
+
+}  // namespace ybis::control

@@ -1,0 +1,271 @@
+#include "control/task_queue.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/digest.h"
+#include "base/sync.h"
+#include "control/run_state.h"
+#include "control/run_state_rows.h"
+#include "control/task_queue_admission.h"
+#include "store/event_store.h"
+#include "store/lease_store.h"
+#include "store/listener.h"
+#include "store/queue_store.h"
+#include "store/run_store.h"
+
+namespace ybis::control {
+namespace {
+
+using store::InDoubt;
+using store::QueueHints;
+using store::QueueStore;
+using store::RunStore;
+using store::Transaction;
+
+constexpr int64_t kNoLimit = 1'000'000;
+
+std::shared_ptr<const nlohmann::json> Shared(nlohmann::json value) {
+  return std::make_shared<const nlohmann::json>(std::move(value));
+}
+
+store::OrderRow OrderOf(const TaskSubmission& submission) {
+  nlohmann::json workflow = {{"name", submission.workflow.name}, {"spec", api::ToJson(submission.workflow)}};
+  return {Shared(api::ToJson(submission.spec)), Shared(std::move(workflow)),
+          Shared(api::ToJson(submission.policy)), submission.spec.limits.timeout_seconds,
+          submission.spec.limits.max_infra_retries};
+}
+
+std::vector<std::string> KeysOf(const std::vector<RunRecord>& runs) {
+  std::vector<std::string> keys;
+  for (const RunRecord& run : runs) keys.push_back(run.task_namespace + "/" + run.task_name);
+  return keys;
+}
+
+}  // namespace
+
+struct TaskQueue::Impl {
+  struct Admission {
+    std::vector<std::string> run_ids;
+    QueueHints hints;  ///< to be kept once the transaction is committed
+  };
+
+  Impl(store::Pool& given_pool, AdmissionLimits given_limits, std::stop_token given_stop)
+      : pool(given_pool), limits(given_limits), stop(std::move(given_stop)) {}
+
+  Result<Admission> AdmitIn(Transaction& tx, const std::string& admission, int64_t max);
+  Status Fill(QueueStore& queue, AdmissionPlan& plan, QueueHints& hints) const;
+  Result<std::vector<std::string>> SubmitIn(Transaction& tx, const TaskSubmission& submission,
+                                            const std::string& admission, QueueHints& hints);
+  Status Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
+                 const TaskSubmission& submission);
+  Result<std::vector<RunRecord>> Read(const std::vector<std::string>& run_ids);
+  Status End(const std::string& run_id, const store::RunEnd& end, RunEvent event);
+
+  store::Pool& pool;
+  AdmissionLimits limits;
+  std::stop_token stop;
+  Sync<QueueHints> hints;
+};
+
+/// Goes through the waiting runs, all of a priority before the next one's, until no place is left; moves the
+/// hints up to the first run that stays. The first page of every priority comes in one statement.
+Status TaskQueue::Impl::Fill(QueueStore& queue, AdmissionPlan& plan, QueueHints& next) const {
+  constexpr size_t kFirstPage = 8;
+  constexpr size_t kPage = 500;
+  if (plan.Full()) return {};
+  YBIS_ASSIGN(const auto first, queue.Waiting(next.waiting, kFirstPage));
+  for (int priority = 0; priority < store::kPriorities && !plan.Full(); ++priority) {
+    std::vector<store::WaitingRow> rows;
+    std::copy_if(first.begin(), first.end(), std::back_inserter(rows),
+                 [&](const store::WaitingRow& row) { return row.priority == priority; });
+    bool stays = false;
+    for (size_t page = kFirstPage;; page = kPage) {
+      for (const store::WaitingRow& row : rows) {
+        if (!plan.Take(row)) stays = true;
+        if (!stays) next.waiting.at(priority) = row.position;
+      }
+      if (rows.size() < page || plan.Full()) break;
+      std::array<int64_t, store::kPriorities> after;
+      after.fill(std::numeric_limits<int64_t>::max());
+      after.at(priority) = rows.back().position;
+      YBIS_ASSIGN(rows, queue.Waiting(after, kPage));
+    }
+  }
+  return {};
+}
+
+/// The caller holds no lock yet; after this the admission lock, until the end of the transaction.
+Result<TaskQueue::Impl::Admission> TaskQueue::Impl::AdmitIn(Transaction& tx, const std::string& admission,
+                                                            int64_t max) {
+  QueueStore queue(tx);
+  YBIS_TRY(queue.Lock());
+  Admission out;
+  out.hints = *hints.Lock();
+  YBIS_ASSIGN(const auto active, queue.Active(out.hints));
+  for (const store::ActiveRow& row : active) {
+    if (row.admission == admission) out.run_ids.push_back(row.run_id);  // this very call, its commit in doubt
+  }
+  if (!out.run_ids.empty()) return out;
+  AdmissionPlan plan(limits, active, max);
+  YBIS_TRY(Fill(queue, plan, out.hints));
+  if (plan.taken().empty()) return out;
+  YBIS_TRY(queue.Admit(plan.taken(), admission));
+  for (const store::WaitingRow& row : plan.taken()) out.run_ids.push_back(row.run_id);
+  return out;
+}
+
+/// A queued run follows its task's newest generation; once dispatched it keeps what it started with.
+Status TaskQueue::Impl::Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
+                                const TaskSubmission& submission) {
+  YBIS_ASSIGN(const bool waiting, queue.Remove(run.run_id));
+  if (!waiting) return {};
+  YBIS_TRY(runs.ReplaceOrder(run.run_id, OrderOf(submission)));
+  return queue.Enqueue(run.run_id, static_cast<int>(submission.spec.priority), submission.namespace_name,
+                       LaneOf(submission.spec));
+}
+
+Result<std::vector<std::string>> TaskQueue::Impl::SubmitIn(Transaction& tx, const TaskSubmission& submission,
+                                                           const std::string& admission,
+                                                           QueueHints& committed_hints) {
+  RunStore runs(tx);
+  QueueStore queue(tx);
+  YBIS_TRY(queue.Lock());  // before the rows, so that positions grow in the order of commits
+  const store::TaskRow task{submission.uid, submission.namespace_name, submission.name,
+                            submission.generation};
+  YBIS_ASSIGN(const int64_t known_generation, runs.Generation(task.uid));
+  YBIS_TRY(runs.PutTask(task));
+  YBIS_ASSIGN(const auto existing, runs.ByToken(task.uid, submission.spec.rerun_token));
+  if (!existing) {
+    YBIS_ASSIGN(const auto run_id, runs.AddRun(task, submission.spec.rerun_token, OrderOf(submission)));
+    YBIS_TRY(queue.Enqueue(run_id, static_cast<int>(submission.spec.priority), submission.namespace_name,
+                           LaneOf(submission.spec)));
+  } else if (submission.generation > known_generation) {
+    YBIS_TRY(Refresh(runs, queue, *existing, submission));
+  }
+  YBIS_ASSIGN(auto admitted, AdmitIn(tx, admission, kNoLimit));
+  committed_hints = admitted.hints;
+  return std::move(admitted.run_ids);
+}
+
+Result<std::vector<RunRecord>> TaskQueue::Impl::Read(const std::vector<std::string>& run_ids) {
+  if (run_ids.empty()) return std::vector<RunRecord>{};
+  YBIS_ASSIGN(const auto rows,
+              pool.Single([&](Transaction& tx) { return RunStore(tx).FindAll(run_ids); }, stop));
+  return ToRecords(rows);
+}
+
+/// Ends a run that nobody works on, or whatever its holder does. Nothing happens to one that is over.
+Status TaskQueue::Impl::End(const std::string& run_id, const store::RunEnd& end, RunEvent event) {
+  std::string key;
+  const auto work = [&](Transaction& tx) -> Status {
+    RunStore runs(tx);
+    YBIS_ASSIGN(const auto run, runs.Find(run_id));
+    if (!run) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
+    key = run->namespace_name + "/" + run->task_name;
+    YBIS_ASSIGN(const RunState state, ParseRunState(run->state));
+    if (IsTerminal(state)) return {};
+    YBIS_TRY(Transition(state, event));
+    YBIS_TRY(runs.End(run_id, end));
+    return {};
+  };
+  YBIS_TRY(pool.Transact(work, stop, InDoubt::kRepeat));
+  NotifyTasks(pool, {key}, stop);
+  return {};
+}
+
+TaskQueue::TaskQueue(store::Pool& pool, AdmissionLimits limits, std::stop_token stop)
+    : impl_(std::make_unique<Impl>(pool, limits, std::move(stop))) {}
+TaskQueue::~TaskQueue() = default;
+
+Result<std::optional<RunRecord>> TaskQueue::LatestRun(const std::string& task_uid) {
+  YBIS_ASSIGN(const auto row,
+              impl_->pool.Single([&](Transaction& tx) { return RunStore(tx).Latest(task_uid); }, impl_->stop,
+                                 InDoubt::kRepeat));
+  if (!row) return std::nullopt;
+  YBIS_ASSIGN(auto record, ToRecord(*row));
+  return record;
+}
+
+Result<RunRecord> TaskQueue::Submit(const TaskSubmission& submission) {
+  const std::string admission = NewUuid();
+  QueueHints hints;
+  const auto work = [&](Transaction& tx) { return impl_->SubmitIn(tx, submission, admission, hints); };
+  YBIS_ASSIGN(const auto run_ids, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  *impl_->hints.Lock() = hints;
+  YBIS_ASSIGN(const auto admitted, impl_->Read(run_ids));
+  NotifyTasks(impl_->pool, KeysOf(admitted), impl_->stop);
+  YBIS_ASSIGN(auto latest, LatestRun(submission.uid));
+  if (!latest) return ybis::Fail(ErrorCode::kInternal, "a submitted run is gone: task " + submission.uid);
+  return std::move(*latest);
+}
+
+Result<std::vector<RunRecord>> TaskQueue::Admit() { return AdmitUpTo(kNoLimit); }
+
+Result<std::vector<RunRecord>> TaskQueue::AdmitUpTo(int64_t max) {
+  const std::string admission = NewUuid();
+  const auto work = [&](Transaction& tx) -> Result<Impl::Admission> {
+    YBIS_TRY(QueueStore(tx).CommitLazily());
+    return impl_->AdmitIn(tx, admission, max);
+  };
+  YBIS_ASSIGN(const auto done, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  *impl_->hints.Lock() = done.hints;
+  YBIS_ASSIGN(auto runs, impl_->Read(done.run_ids));
+  NotifyTasks(impl_->pool, KeysOf(runs), impl_->stop);
+  return runs;
+}
+
+Status TaskQueue::Cancel(const std::string& run_id, const std::string& reason) {
+  const auto work = [&](Transaction& tx) -> Result<bool> {
+    YBIS_TRY(RunStore(tx).RequestCancel(run_id, Cleaned(reason, 1024)));
+    YBIS_ASSIGN(const auto view, store::LeaseStore(tx).View(run_id));
+    if (!view) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
+    return view->state == ToString(RunState::kRunning);
+  };
+  YBIS_ASSIGN(const bool running, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  if (running) return {};
+  return impl_->End(run_id, CancelledEnd(reason), RunEvent::kCancel);
+}
+
+Status TaskQueue::Fail(const std::string& run_id, const api::Failure& failure) {
+  // A cancelled run whose runner is known to be gone need not wait for its lease.
+  if (failure.failure_class == api::FailureClass::kCancelled) {
+    return impl_->End(run_id, CancelledEnd(failure.message), RunEvent::kCancel);
+  }
+  return impl_->End(run_id, FailedEnd(failure), RunEvent::kFail);
+}
+
+Status TaskQueue::RecordEvent(const std::string& run_id, const std::string& key, const std::string& type,
+                              const std::string& message) {
+  const store::EventRow event{0,       run_id, Cleaned(key, 256), Cleaned(type, 128), Cleaned(message, 4096),
+                              nullptr, {}};
+  YBIS_ASSIGN(const bool there,
+              impl_->pool.Single([&](Transaction& tx) { return store::EventStore(tx).Append(event); },
+                                 impl_->stop, InDoubt::kRepeat));
+  if (!there) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
+  return {};
+}
+
+Result<int64_t> TaskQueue::Depth() {
+  return impl_->pool.Single([](Transaction& tx) { return QueueStore(tx).Depth(); }, impl_->stop,
+                            InDoubt::kRepeat);
+}
+
+struct TaskChanges::Impl {
+  store::Listener listener;
+};
+
+TaskChanges::TaskChanges(
+    const std::string& database_url,
+    std::function<void(const std::string& namespace_name, const std::string& name)> on_change,
+    std::function<void()> on_connected)
+    : impl_(new Impl{store::Listener(
+          store::ListenerSettings{database_url, {std::string(kTaskChannel)}},
+          [on_change = std::move(on_change)](std::string_view, std::string_view key) {
+            const size_t slash = key.find('/');
+            if (slash == std::string_view::npos) return;
+            on_change(std::string(key.substr(0, slash)), std::string(key.substr(slash + 1)));
+          },
+          std::move(on_connected))}) {}
+TaskChanges::~TaskChanges() = default;
+
+}  // namespace ybis::control

@@ -1,0 +1,42 @@
+#include "control/task_queue_admission.h"
+
+#include "base/digest.h"
+
+namespace ybis::control {
+
+AdmissionPlan::AdmissionPlan(const AdmissionLimits& limits, const std::vector<store::ActiveRow>& active,
+                             int64_t max)
+    : limits_(limits), max_(max) {
+  for (const store::ActiveRow& row : active) {
+    ++total_;
+    ++by_namespace_[row.namespace_name];
+    ++by_lane_[row.lane];
+  }
+}
+
+bool AdmissionPlan::Full() const {
+  return (limits_.total > 0 && total_ >= limits_.total) || static_cast<int64_t>(taken_.size()) >= max_;
+}
+
+bool AdmissionPlan::Take(const store::WaitingRow& row) {
+  if (Full()) return false;
+  int64_t& in_namespace = by_namespace_[row.namespace_name];
+  int64_t& in_lane = by_lane_[row.lane];
+  if (limits_.per_namespace > 0 && in_namespace >= limits_.per_namespace) return false;
+  if (limits_.per_repository_branch > 0 && in_lane >= limits_.per_repository_branch) return false;
+  ++in_namespace;
+  ++in_lane;
+  ++total_;
+  taken_.push_back(row);
+  return true;
+}
+
+std::string LaneOf(const api::TaskSpec& spec) {
+  std::string url = spec.repository.url;
+  while (url.ends_with('/')) url.pop_back();
+  if (url.ends_with(".git")) url.resize(url.size() - 4);
+  const bool delivers = spec.delivery.mode != api::DeliveryMode::kNone && !spec.delivery.branch.empty();
+  return Sha256Hex(url + "\n" + (delivers ? spec.delivery.branch : spec.repository.ref));
+}
+
+}  // namespace ybis::control

@@ -1,0 +1,98 @@
+#include "control/watchdog.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "control/run_state.h"
+#include "control/run_state_rows.h"
+#include "store/lease_store.h"
+#include "store/run_store.h"
+
+namespace ybis::control {
+namespace {
+
+using store::InDoubt;
+using store::LeaseStore;
+using store::OverdueRow;
+using store::RunStore;
+using store::Transaction;
+
+constexpr int64_t kBatch = 100;
+
+/// What is to be done about an overdue lease; nothing = back to Dispatched.
+std::optional<store::RunEnd> EndFor(const OverdueRow& row) {
+  if (row.cancel) return CancelledEnd("the task was cancelled");
+  if (row.late) {
+    return FailedEnd(
+        {api::FailureClass::kTimeout, "DeadlineExceeded",
+         "the run passed its time limit; raise spec.limits.timeoutSeconds or make the task smaller"});
+  }
+  if (row.exhausted) {
+    return FailedEnd(
+        {api::FailureClass::kInfra, "LeaseExpired",
+         fmt::format("the runner went silent {} times; look at its pods and nodes", row.infra + 1)});
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<store::RunRow>> SweepIn(Transaction& tx, const std::string& run_id) {
+  LeaseStore leases(tx);
+  RunStore runs(tx);
+  YBIS_ASSIGN(const auto overdue, leases.Overdue(run_id, kBatch));
+  std::vector<std::string> changed;
+  for (const OverdueRow& row : overdue) {
+    if (const auto end = EndFor(row)) {
+      YBIS_TRY(runs.End(row.run_id, *end));
+    } else {
+      YBIS_TRY(leases.Requeue(row.run_id, "no sign of " + row.holder));
+    }
+    changed.push_back(row.run_id);
+  }
+  return runs.FindAll(changed);
+}
+
+}  // namespace
+
+Result<std::vector<RunRecord>> Watchdog::SweepSome(const std::string& run_id, std::stop_token stop) {
+  const auto work = [&](Transaction& tx) { return SweepIn(tx, run_id); };
+  YBIS_ASSIGN(const auto rows, pool_.Transact(work, stop, InDoubt::kRepeat));
+  YBIS_ASSIGN(auto records, ToRecords(rows));
+  std::vector<std::string> keys;
+  for (const RunRecord& run : records) keys.push_back(run.task_namespace + "/" + run.task_name);
+  NotifyTasks(pool_, keys, stop);
+  return records;
+}
+
+Result<std::vector<RunRecord>> Watchdog::Sweep(std::stop_token stop) {
+  std::vector<RunRecord> all;
+  for (;;) {
+    YBIS_ASSIGN(auto some, SweepSome({}, stop));
+    const bool more = some.size() == static_cast<size_t>(kBatch);
+    std::move(some.begin(), some.end(), std::back_inserter(all));
+    if (!more) return all;
+  }
+}
+
+Status Watchdog::HolderLost(const std::string& run_id, const std::string& holder, std::stop_token stop) {
+  YBIS_ASSIGN(const bool expired,
+              pool_.Single([&](Transaction& tx) { return LeaseStore(tx).Expire(run_id, holder); }, stop,
+                           InDoubt::kRepeat));
+  if (expired) YBIS_TRY(SweepSome(run_id, stop));
+  return {};
+}
+
+WatchdogThread::WatchdogThread(store::Pool& pool, std::chrono::milliseconds interval,
+                               std::function<void(const std::vector<RunRecord>&)> on_swept)
+    : watchdog_(pool), thread_([this, interval, on_swept = std::move(on_swept)](std::stop_token stop) {
+        while (SystemClock().SleepFor(interval, stop)) {
+          const auto swept = watchdog_.Sweep(stop);
+          if (!swept && !stop.stop_requested()) {
+            log::Warn("watchdog sweep failed", {{"error", swept.error().message}});
+          }
+          if (swept && on_swept && !swept->empty()) on_swept(*swept);
+        }
+      }) {}
+
+}  // namespace ybis::control

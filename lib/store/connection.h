@@ -1,0 +1,58 @@
+#pragma once
+// One connection to Postgres, and what a failure on it means for repeating. Internal to lib/store.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "store/database.h"
+
+namespace ybis::store {
+
+/// What is known of the effect of a transaction that failed.
+enum class Effect {
+  kNone,     ///< nothing happened and repeating cannot help
+  kRetry,    ///< nothing happened: lost a race with another transaction, or the connection before the commit
+  kInDoubt,  ///< the server was lost during the commit
+};
+
+struct Outcome {
+  Status status;
+  Effect effect = Effect::kNone;
+};
+
+/// Not thread-safe, but for socket(), which others may shut down to end a call that blocks.
+class Connection {
+ public:
+  using Work = std::function<Status(Transaction&)>;
+
+  static Result<std::unique_ptr<Connection>> Open(const std::string& url, std::chrono::milliseconds timeout,
+                                                  const std::string& application_name);
+  ~Connection();
+
+  /// Session settings and other commands without parameters, outside a transaction.
+  Status Command(const std::string& sql);
+  /// BEGIN, work, COMMIT; rolls back when work fails.
+  Outcome InTransaction(const Work& work);
+  /// Work of one statement, which commits by itself.
+  Outcome Single(const Work& work);
+
+  int socket() const;
+  /// False when the server has closed it or said something while nobody asked.
+  bool UsableWhenIdle() const;
+  bool broken() const { return broken_; }
+
+ private:
+  struct Impl;
+  class ExecTransaction;
+  explicit Connection(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+  bool broken_ = false;
+};
+
+/// A connection string in key=value form with the password registered as a secret, built from a URL; the
+/// error does not quote it.
+Result<std::string> ConnectionString(const std::string& url, std::chrono::milliseconds timeout,
+                                     const std::string& application_name);
+
+}  // namespace ybis::store

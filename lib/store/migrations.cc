@@ -1,0 +1,165 @@
+#include "store/migrations.h"
+
+#include <fmt/format.h>
+
+#include "base/digest.h"
+
+namespace ybis::store {
+namespace {
+
+/// "YBIS" and what is locked, so that other programs' locks in the same database are not met by chance.
+constexpr int64_t kMigrationLock = 0x5942'4953'0001;
+
+struct AppliedRow {
+  int64_t version = 0;
+  std::string name;
+  std::string checksum;
+  TimePoint applied;
+};
+
+std::string Label(int64_t version, std::string_view name) { return fmt::format("{:04}_{}", version, name); }
+
+std::string Checksum(const Migration& migration) {
+  return Digest(fmt::format("{}\n--\n{}", migration.up, migration.down));
+}
+
+/// One at a time; without the time limit of ordinary statements, since tables may be big.
+Status Lock(Transaction& transaction) {
+  YBIS_TRY(transaction.ExecScript("SET LOCAL statement_timeout = 0"));
+  YBIS_TRY(transaction.Exec("SELECT pg_advisory_xact_lock($1)", {kMigrationLock}));
+  return transaction.ExecScript(
+      "CREATE TABLE IF NOT EXISTS _migrations (version bigint PRIMARY KEY, name text NOT NULL, "
+      "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())");
+}
+
+Result<std::vector<AppliedRow>> ReadApplied(Transaction& transaction) {
+  YBIS_ASSIGN(const auto exists, transaction.Exec("SELECT to_regclass('_migrations') IS NOT NULL"));
+  std::vector<AppliedRow> applied;
+  if (!exists[0].Bool(0)) return applied;
+  YBIS_ASSIGN(
+      const auto rows,
+      transaction.Exec("SELECT version, name, checksum, applied_at FROM _migrations ORDER BY version"));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    applied.push_back({rows[i].Int(0), rows[i].Text(1), rows[i].Text(2), rows[i].Time(3)});
+  }
+  return applied;
+}
+
+/// What was applied must be a beginning of what this binary knows, unchanged.
+Status CheckHistory(const std::vector<AppliedRow>& applied, std::span<const Migration> known) {
+  for (size_t i = 0; i < applied.size(); ++i) {
+    const std::string label = Label(applied[i].version, applied[i].name);
+    if (i >= known.size()) {
+      return Fail(
+          ErrorCode::kUnsupported,
+          fmt::format("the database is newer than this program: it has migration {}, the newest known here "
+                      "is {}; use a newer program",
+                      label, known.empty() ? "none" : Label(known.back().version, known.back().name)));
+    }
+    if (applied[i].version != known[i].version || applied[i].checksum != Checksum(known[i])) {
+      return Fail(
+          ErrorCode::kUnsupported,
+          fmt::format("migration {} was applied with another text than this program has for {}: use the "
+                      "program that applied it, or undo it there first",
+                      label, Label(known[i].version, known[i].name)));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<AppliedRow>> LockedHistory(Transaction& transaction, std::span<const Migration> known) {
+  YBIS_TRY(Lock(transaction));
+  YBIS_ASSIGN(auto applied, ReadApplied(transaction));
+  YBIS_TRY(CheckHistory(applied, known));
+  return applied;
+}
+
+using Step = Result<std::optional<MigrationState>>;
+
+/// Applies the next pending migration, or nothing.
+Step UpOnce(Transaction& transaction, std::span<const Migration> known, int64_t to) {
+  YBIS_ASSIGN(const auto applied, LockedHistory(transaction, known));
+  if (applied.size() >= known.size() || known[applied.size()].version > to) return std::nullopt;
+  const Migration& next = known[applied.size()];
+  const std::string label = Label(next.version, next.name);
+  if (auto done = transaction.ExecScript(std::string(next.up)); !done) {
+    return FailIn("migration " + label + " up", done.error());
+  }
+  YBIS_ASSIGN(const auto rows,
+              transaction.Exec("INSERT INTO _migrations (version, name, checksum) VALUES ($1, $2, $3) "
+                               "RETURNING applied_at",
+                               {next.version, next.name, Checksum(next)}));
+  return MigrationState{next.version, std::string(next.name), rows[0].Time(0)};
+}
+
+/// Undoes the newest applied migration when it is above `floor`, or nothing.
+Step DownOnce(Transaction& transaction, std::span<const Migration> known, int64_t floor) {
+  YBIS_ASSIGN(const auto applied, LockedHistory(transaction, known));
+  if (applied.empty() || applied.back().version <= floor) return std::nullopt;
+  const Migration& last = known[applied.size() - 1];
+  if (auto done = transaction.ExecScript(std::string(last.down)); !done) {
+    return FailIn("migration " + Label(last.version, last.name) + " down", done.error());
+  }
+  YBIS_TRY(transaction.Exec("DELETE FROM _migrations WHERE version = $1", {last.version}));
+  return MigrationState{last.version, std::string(last.name), std::nullopt};
+}
+
+/// Each step is a transaction; one lost in doubt is run again and finds what is left to do.
+template <class Once>
+Result<std::vector<MigrationState>> Repeat(Pool& pool, const std::stop_token& stop, Once once) {
+  std::vector<MigrationState> done;
+  for (;;) {
+    YBIS_ASSIGN(auto state, pool.Transact(once, stop, InDoubt::kRepeat));
+    if (!state) return done;
+    done.push_back(std::move(*state));
+  }
+}
+
+}  // namespace
+
+Migrator::Migrator(Pool& pool, std::span<const Migration> migrations) : pool_(pool), migrations_(migrations) {
+  for (size_t i = 0; i < migrations.size(); ++i) {
+    if (migrations[i].version != static_cast<int64_t>(i) + 1 || migrations[i].down.empty()) {
+      throw std::logic_error("migrations must be numbered from 1 without gaps, each with up and down: " +
+                             Label(migrations[i].version, migrations[i].name));
+    }
+  }
+}
+
+Result<std::vector<MigrationState>> Migrator::Up(std::stop_token stop, std::optional<int64_t> to) {
+  const int64_t target = to.value_or(std::numeric_limits<int64_t>::max());
+  return Repeat(pool_, stop, [&](Transaction& tx) { return UpOnce(tx, migrations_, target); });
+}
+
+Result<std::vector<MigrationState>> Migrator::Down(int64_t count, std::stop_token stop) {
+  YBIS_ASSIGN(const auto applied,
+              pool_.Transact([&](Transaction& tx) { return LockedHistory(tx, migrations_); }, stop,
+                             InDoubt::kRepeat));
+  const int64_t floor = std::max<int64_t>(0, static_cast<int64_t>(applied.size()) - count);
+  return Repeat(pool_, stop, [&](Transaction& tx) { return DownOnce(tx, migrations_, floor); });
+}
+
+Result<std::vector<MigrationState>> Migrator::State(std::stop_token stop) {
+  YBIS_ASSIGN(const auto applied, pool_.Transact(ReadApplied, stop, InDoubt::kRepeat));
+  YBIS_TRY(CheckHistory(applied, migrations_));
+  std::vector<MigrationState> states;
+  for (size_t i = 0; i < migrations_.size(); ++i) {
+    MigrationState state{migrations_[i].version, std::string(migrations_[i].name), std::nullopt};
+    if (i < applied.size()) state.applied = applied[i].applied;
+    states.push_back(std::move(state));
+  }
+  return states;
+}
+
+Status Migrator::Check(std::stop_token stop) {
+  YBIS_ASSIGN(const auto states, State(stop));
+  for (const MigrationState& state : states) {
+    if (!state.applied) {
+      return Fail(ErrorCode::kUnsupported, fmt::format("the database lacks migration {}: migrate it first",
+                                                       Label(state.version, state.name)));
+    }
+  }
+  return {};
+}
+
+}  // namespace ybis::store

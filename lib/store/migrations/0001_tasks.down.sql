@@ -1,0 +1,3 @@
+DROP TABLE run_orders;
+DROP TABLE runs;
+DROP TABLE tasks;

@@ -1,0 +1,119 @@
+#include "store/queue_store.h"
+
+#include <algorithm>
+
+namespace ybis::store {
+namespace {
+
+constexpr int64_t kAdmissionLock = 0x5942'4953'0002;
+
+bool HintsHold(const QueueHints& hints, const std::string& server_start, int64_t queue_last,
+               int64_t lease_last) {
+  return hints.server_start == server_start && hints.active <= lease_last &&
+         std::all_of(hints.waiting.begin(), hints.waiting.end(),
+                     [&](int64_t at) { return at <= queue_last; });
+}
+
+}  // namespace
+
+Status QueueStore::Lock() {
+  YBIS_TRY(tx_.Exec("SELECT pg_advisory_xact_lock($1)", {kAdmissionLock}));
+  return {};
+}
+
+Status QueueStore::CommitLazily() {
+  YBIS_TRY(tx_.Exec("SET LOCAL synchronous_commit = off"));
+  return {};
+}
+
+Status QueueStore::Enqueue(const std::string& run_id, int priority, const std::string& namespace_name,
+                           const std::string& lane) {
+  YBIS_TRY(
+      tx_.Exec("INSERT INTO queue (priority, position, run_id, namespace, lane) "
+               "VALUES ($1, nextval('queue_position'), $2, $3, $4)",
+               {priority, run_id, namespace_name, lane}));
+  return {};
+}
+
+Result<bool> QueueStore::Remove(const std::string& run_id) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
+  return rows.affected() > 0;
+}
+
+Result<std::vector<ActiveRow>> QueueStore::Active(QueueHints& hints) {
+  for (;;) {
+    YBIS_ASSIGN(
+        const auto rows,
+        tx_.Exec(
+            "SELECT s.start, s.queue_last, s.lease_last, l.position, l.run_id, l.namespace, l.lane, "
+            "l.admission FROM (SELECT pg_postmaster_start_time()::text AS start, "
+            "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM queue_position) AS queue_last, "
+            "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM lease_position) AS lease_last) s "
+            "LEFT JOIN leases l ON l.position > $1 ORDER BY l.position",
+            {hints.active}));
+    const std::string start = rows[0].Text(0);
+    if (!HintsHold(hints, start, rows[0].Int(1), rows[0].Int(2))) {
+      hints = QueueHints{start, {}, 0};
+      continue;
+    }
+    std::vector<ActiveRow> active;
+    for (size_t i = 0; i < rows.size() && !rows[i].IsNull(3); ++i) {
+      active.push_back({rows[i].Int(3), rows[i].Text(4), rows[i].Text(5), rows[i].Text(6), rows[i].Text(7)});
+    }
+    hints.active = active.empty() ? rows[0].Int(2) : active.front().position - 1;
+    return active;
+  }
+}
+
+Result<std::vector<WaitingRow>> QueueStore::Waiting(const std::array<int64_t, kPriorities>& after,
+                                                    int64_t limit) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("(SELECT priority, position, run_id, namespace, lane FROM queue "
+                                        "WHERE priority = 0 AND position > $1 "
+                                        "ORDER BY priority, position LIMIT $4) UNION ALL "
+                                        "(SELECT priority, position, run_id, namespace, lane FROM queue "
+                                        "WHERE priority = 1 AND position > $2 "
+                                        "ORDER BY priority, position LIMIT $4) UNION ALL "
+                                        "(SELECT priority, position, run_id, namespace, lane FROM queue "
+                                        "WHERE priority = 2 AND position > $3 "
+                                        "ORDER BY priority, position LIMIT $4)",
+                                        {after[0], after[1], after[2], limit}));
+  std::vector<WaitingRow> waiting;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    waiting.push_back({static_cast<int>(rows[i].Int(0)), rows[i].Int(1), rows[i].Text(2), rows[i].Text(3),
+                       rows[i].Text(4)});
+  }
+  std::sort(waiting.begin(), waiting.end(), [](const WaitingRow& left, const WaitingRow& right) {
+    return std::tie(left.priority, left.position) < std::tie(right.priority, right.position);
+  });
+  return waiting;
+}
+
+Status QueueStore::Admit(const std::vector<WaitingRow>& rows, const std::string& admission) {
+  std::vector<std::string> priorities, positions;
+  for (const WaitingRow& row : rows) {
+    priorities.push_back(std::to_string(row.priority));
+    positions.push_back(std::to_string(row.position));
+  }
+  YBIS_TRY(tx_.Exec(
+      "WITH q AS (DELETE FROM queue q USING unnest($1::text[]::smallint[], $2::text[]::bigint[]) "
+      "AS pick (priority, position) WHERE q.priority = pick.priority AND q.position = pick.position "
+      "RETURNING q.run_id, q.namespace, q.lane, q.priority, q.position), "
+      "l AS (INSERT INTO leases (run_id, position, namespace, lane, epoch, seq, infra, deadline, admission, "
+      "cancel) "
+      "SELECT q.run_id, nextval('lease_position'), q.namespace, q.lane, r.epoch, "
+      "coalesce((SELECT max(n.seq) FROM node_executions n WHERE n.run_id = q.run_id), 0), r.infra_failures, "
+      "r.deadline, $3, r.cancel_requested FROM q JOIN runs r ON r.run_id = q.run_id RETURNING run_id, "
+      "position), "
+      "s AS (UPDATE runs SET state = 'Dispatched' FROM q WHERE runs.run_id = q.run_id) "
+      "INSERT INTO events (run_id, key, type) SELECT run_id, 'admit:' || position, 'RUN_DISPATCHED' FROM l "
+      "ON CONFLICT DO NOTHING",
+      {priorities, positions, admission}));
+  return {};
+}
+
+Result<int64_t> QueueStore::Depth() {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT count(*) FROM queue"));
+  return rows[0].Int(0);
+}
+
+}  // namespace ybis::store

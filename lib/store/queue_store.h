@@ -1,0 +1,66 @@
+#pragma once
+// Table queue, and the part of leases that admission reads and writes.
+#include <array>
+#include <string>
+#include <vector>
+
+#include "store/database.h"
+
+namespace ybis::store {
+
+inline constexpr int kPriorities = 3;
+
+/// Where the living rows begin, as far as one process knows: what lies below is dead and need not be walked.
+/// Valid while the server has not restarted and the sequences have not gone back.
+struct QueueHints {
+  std::string server_start;
+  std::array<int64_t, kPriorities> waiting{};  ///< by priority: rows at or below are gone
+  int64_t active = 0;
+};
+
+struct WaitingRow {
+  int priority = 0;
+  int64_t position = 0;
+  std::string run_id;
+  std::string namespace_name;
+  std::string lane;
+};
+
+struct ActiveRow {
+  int64_t position = 0;
+  std::string run_id;
+  std::string namespace_name;
+  std::string lane;
+  std::string admission;
+};
+
+/// Over an open transaction. Every method but Depth needs Lock first: positions grow in the order of commits
+/// only under it.
+class QueueStore {
+ public:
+  explicit QueueStore(Transaction& transaction) : tx_(transaction) {}
+
+  /// Admission's advisory lock, until the end of the transaction.
+  Status Lock();
+  /// Lets the commit return before it is on disk. An admission that a crash takes back is made again: the run
+  /// is queued as before and a claim of it is refused until then.
+  Status CommitLazily();
+  Status Enqueue(const std::string& run_id, int priority, const std::string& namespace_name,
+                 const std::string& lane);
+  /// Takes a waiting run out; false when it is not waiting.
+  Result<bool> Remove(const std::string& run_id);
+
+  /// Runs that hold a place, oldest admission first. Resets hints that are no longer valid.
+  Result<std::vector<ActiveRow>> Active(QueueHints& hints);
+  /// Up to `limit` waiting runs of each priority above the given positions, by priority, then age.
+  Result<std::vector<WaitingRow>> Waiting(const std::array<int64_t, kPriorities>& after, int64_t limit);
+  /// Gives waiting runs their place: out of the queue, into leases, state Dispatched. `admission` names the
+  /// call.
+  Status Admit(const std::vector<WaitingRow>& rows, const std::string& admission);
+  Result<int64_t> Depth();
+
+ private:
+  Transaction& tx_;
+};
+
+}  // namespace ybis::store

@@ -1,0 +1,201 @@
+#include "store/run_store.h"
+
+#include <fmt/format.h>
+
+namespace ybis::store {
+namespace {
+
+const std::string kSelectRun =
+    "SELECT r.run_id, r.task_uid, t.namespace, t.name, r.number, r.attempt, r.infra_failures, r.state, "
+    "r.rerun_token, coalesce(nullif(l.node, ''), r.node), r.epoch, l.expires, r.created, r.started, "
+    "r.finished, "
+    "r.cancel_requested, r.result, r.verification, r.failure, r.subject_digest, r.tokens_in, r.tokens_out, "
+    "r.cost_usd, r.llm_calls, "
+    "(SELECT json_agg(json_build_object('name', a.name, 'digest', a.digest, 'size', a.size) ORDER BY a.name) "
+    " FROM artifacts a WHERE a.run_id = r.run_id) "
+    "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id ";
+
+RunRow ReadRun(const Row& row) {
+  RunRow run;
+  run.run_id = row.Text(0);
+  run.task_uid = row.Text(1);
+  run.namespace_name = row.Text(2);
+  run.task_name = row.Text(3);
+  run.number = row.Int(4);
+  run.attempt = row.Int(5);
+  run.infra_failures = row.Int(6);
+  run.state = row.Text(7);
+  run.rerun_token = row.Text(8);
+  run.node = row.Text(9);
+  run.epoch = row.Int(10);
+  run.lease_expires = row.OptionalTime(11);
+  run.created = row.Time(12);
+  run.started = row.OptionalTime(13);
+  run.finished = row.OptionalTime(14);
+  run.cancel_requested = row.Bool(15);
+  run.result = row.Json(16);
+  run.verification = row.Json(17);
+  run.failure = row.Json(18);
+  run.subject_digest = row.Text(19);
+  run.tokens_in = row.Int(20);
+  run.tokens_out = row.Int(21);
+  run.cost_usd = row.Double(22);
+  run.llm_calls = row.Int(23);
+  run.artifacts = row.Json(24);
+  return run;
+}
+
+std::optional<RunRow> FirstRun(const Rows& rows) {
+  if (rows.empty()) return std::nullopt;
+  return ReadRun(rows[0]);
+}
+
+/// Parameters: $1 run, $2 state, $3 result, $4 verification, $5 failure, $6 subject digest, $7 event type,
+/// $8 message; `l` gives node and cancel of the lease that ended. Usage comes from the recorded calls alone.
+constexpr std::string_view kEndTail =
+    ", u AS (SELECT coalesce(sum(tokens_in), 0) ti, coalesce(sum(tokens_out), 0) tok, "
+    "coalesce(sum(cost_usd), 0) usd, "
+    "coalesce(sum(paid_calls), 0) calls FROM llm_calls WHERE run_id = $1), "
+    "r AS (UPDATE runs SET state = CASE WHEN l.cancel AND $2 <> 'Completed' THEN 'Cancelled' ELSE $2 END, "
+    "finished = CASE WHEN $2 = 'Blocked' AND NOT l.cancel THEN NULL ELSE now() END, "
+    "node = coalesce(nullif(l.node, ''), runs.node), "
+    "epoch = runs.epoch + {0}, holder = '', result = coalesce($3::json, runs.result), "
+    "verification = coalesce($4::json, runs.verification), "
+    "failure = CASE WHEN l.cancel AND $2 <> 'Completed' AND $2 <> 'Cancelled' THEN "
+    "'{{\"class\":\"Cancelled\",\"reason\":\"Cancelled\",\"message\":\"the task was cancelled\"}}'::json "
+    "ELSE $5::json END, subject_digest = $6, "
+    "tokens_in = u.ti, tokens_out = u.tok, cost_usd = u.usd, llm_calls = u.calls "
+    "FROM l, u WHERE runs.run_id = $1 AND runs.state NOT IN ('Completed', 'Failed', 'Cancelled') "
+    "RETURNING runs.run_id, runs.epoch), "
+    "e AS (INSERT INTO events (run_id, key, type, message) SELECT run_id, 'end:' || epoch, $7, $8 FROM r "
+    "ON CONFLICT DO NOTHING) SELECT 1 FROM r";
+
+Params EndParams(const std::string& run_id, const RunEnd& end) {
+  return {run_id,
+          end.state,
+          Param::Json(end.result),
+          Param::Json(end.verification),
+          Param::Json(end.failure),
+          end.subject_digest,
+          end.event,
+          end.message};
+}
+
+}  // namespace
+
+Status RunStore::PutTask(const TaskRow& task) {
+  YBIS_TRY(
+      tx_.Exec("INSERT INTO tasks (uid, namespace, name, generation) VALUES ($1, $2, $3, $4) "
+               "ON CONFLICT (uid) DO UPDATE SET generation = EXCLUDED.generation "
+               "WHERE tasks.generation < EXCLUDED.generation RETURNING 1",
+               {task.uid, task.namespace_name, task.name, task.generation}));
+  return {};
+}
+
+Result<std::string> RunStore::AddRun(const TaskRow& task, const std::string& rerun_token,
+                                     const OrderRow& order) {
+  YBIS_ASSIGN(const auto numbers,
+              tx_.Exec("UPDATE tasks SET runs = runs + 1 WHERE uid = $1 RETURNING runs", {task.uid}));
+  if (numbers.empty()) return Fail(ErrorCode::kNotFound, "task " + task.uid + " is not recorded");
+  const int64_t number = numbers[0].Int(0);
+  for (const size_t length : {size_t{8}, size_t{13}, task.uid.size()}) {
+    const std::string run_id = fmt::format("{}-{}", task.uid.substr(0, length), number);
+    YBIS_ASSIGN(
+        const auto rows,
+        tx_.Exec(
+            "WITH r AS (INSERT INTO runs (run_id, task_uid, number, rerun_token) VALUES ($1, $2, $3, $4) "
+            "ON CONFLICT (run_id) DO NOTHING RETURNING run_id), "
+            "o AS (INSERT INTO run_orders (run_id, spec, workflow, policy, timeout_seconds, max_infra) "
+            "SELECT run_id, $5::json, $6::json, $7::json, $8::bigint, $9::bigint FROM r), "
+            "e AS (INSERT INTO events (run_id, key, type) SELECT run_id, 'submitted', 'RUN_QUEUED' FROM r) "
+            "SELECT 1 FROM r",
+            {run_id, task.uid, number, rerun_token, Param::Json(order.spec), Param::Json(order.workflow),
+             Param::Json(order.policy), order.timeout_seconds, order.max_infra}));
+    if (!rows.empty()) return run_id;
+  }
+  return Fail(ErrorCode::kExists, fmt::format("run {} of task {} is there already", number, task.uid));
+}
+
+Status RunStore::ReplaceOrder(const std::string& run_id, const OrderRow& order) {
+  YBIS_TRY(
+      tx_.Exec("UPDATE run_orders SET spec = $2::json, workflow = $3::json, policy = $4::json, "
+               "timeout_seconds = $5, max_infra = $6 WHERE run_id = $1",
+               {run_id, Param::Json(order.spec), Param::Json(order.workflow), Param::Json(order.policy),
+                order.timeout_seconds, order.max_infra}));
+  return {};
+}
+
+Result<std::optional<RunRow>> RunStore::Find(const std::string& run_id) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec(kSelectRun + "WHERE r.run_id = $1", {run_id}));
+  return FirstRun(rows);
+}
+
+Result<std::vector<RunRow>> RunStore::FindAll(const std::vector<std::string>& run_ids) {
+  YBIS_ASSIGN(
+      const auto rows,
+      tx_.Exec(kSelectRun + "WHERE r.run_id = ANY($1::text[]) ORDER BY array_position($1::text[], r.run_id)",
+               {run_ids}));
+  std::vector<RunRow> runs;
+  for (size_t i = 0; i < rows.size(); ++i) runs.push_back(ReadRun(rows[i]));
+  return runs;
+}
+
+Result<std::optional<RunRow>> RunStore::Latest(const std::string& task_uid) {
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec(kSelectRun + "WHERE r.task_uid = $1 ORDER BY r.number DESC LIMIT 1", {task_uid}));
+  return FirstRun(rows);
+}
+
+Result<std::optional<RunRow>> RunStore::ByToken(const std::string& task_uid, const std::string& rerun_token) {
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec(kSelectRun + "WHERE r.task_uid = $1 AND r.rerun_token = $2", {task_uid, rerun_token}));
+  return FirstRun(rows);
+}
+
+Result<std::optional<OrderRow>> RunStore::Order(const std::string& run_id) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT spec, workflow, policy, timeout_seconds, max_infra "
+                                        "FROM run_orders WHERE run_id = $1",
+                                        {run_id}));
+  if (rows.empty()) return std::nullopt;
+  const Row row = rows[0];
+  return OrderRow{row.Json(0), row.Json(1), row.Json(2), row.Int(3), row.Int(4)};
+}
+
+Result<int64_t> RunStore::Generation(const std::string& task_uid) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT generation FROM tasks WHERE uid = $1", {task_uid}));
+  return rows.empty() ? -1 : rows[0].Int(0);
+}
+
+Result<bool> RunStore::End(const std::string& run_id, const RunEnd& end) {
+  static const std::string sql =
+      "WITH gone AS (DELETE FROM leases WHERE run_id = $1 RETURNING node), "
+      "l AS (SELECT coalesce(max(node), '') node, false cancel FROM gone)" +
+      fmt::format(kEndTail, 1);
+  YBIS_TRY(tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
+  YBIS_ASSIGN(const auto rows, tx_.Exec(sql, EndParams(run_id, end)));
+  return !rows.empty();
+}
+
+Result<bool> RunStore::EndByHolder(const std::string& run_id, int64_t epoch, const RunEnd& end) {
+  static const std::string sql =
+      "WITH l AS (DELETE FROM leases WHERE run_id = $1 AND epoch = $9 AND expires IS NOT NULL "
+      "RETURNING node, cancel)" +
+      fmt::format(kEndTail, 0);
+  Params params = EndParams(run_id, end);
+  params.emplace_back(epoch);
+  YBIS_ASSIGN(const auto rows, tx_.Exec(sql, params));
+  return !rows.empty();
+}
+
+Status RunStore::RequestCancel(const std::string& run_id, const std::string& reason) {
+  YBIS_TRY(tx_.Exec("UPDATE leases SET cancel = true WHERE run_id = $1", {run_id}));
+  YBIS_TRY(tx_.Exec(
+      "WITH r AS (UPDATE runs SET cancel_requested = true WHERE run_id = $1 AND NOT cancel_requested "
+      "AND state NOT IN ('Completed', 'Failed', 'Cancelled') "
+      "RETURNING run_id) INSERT INTO events (run_id, key, type, message) "
+      "SELECT run_id, 'cancel', 'CANCEL_REQUESTED', $2 FROM r ON CONFLICT DO NOTHING",
+      {run_id, reason}));
+  return {};
+}
+
+}  // namespace ybis::store
