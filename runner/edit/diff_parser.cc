@@ -251,6 +251,9 @@ class DiffParser {
     }
     if (file_.action == FileDiff::Action::kCreate) file_.old_path.clear();
     if (file_.action == FileDiff::Action::kDelete) file_.new_path.clear();
+    const bool lacks_old = file_.action != FileDiff::Action::kCreate && file_.old_path.empty();
+    const bool lacks_new = file_.action != FileDiff::Action::kDelete && file_.new_path.empty();
+    if (lacks_old || lacks_new) return Bad("the file before this line has no name");
     files_.push_back(std::move(file_));
     return {};
   }

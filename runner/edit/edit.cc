@@ -118,7 +118,7 @@ Result<std::vector<Edit>> ParseEdits(const nlohmann::json& value, const EditLimi
   return edits;
 }
 
-Result<std::vector<Edit>> ParseEdits(std::string_view json, const EditLimits& limits) {
+Result<std::vector<Edit>> ParseEditsText(std::string_view json, const EditLimits& limits) {
   // Escapes make the text longer than what it says.
   YBIS_ASSIGN(const nlohmann::json value,
               ParseJson(json, "edits", {.max_bytes = limits.max_total_bytes * 2, .max_depth = 8}));

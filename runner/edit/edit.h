@@ -53,7 +53,7 @@ struct EditLimits {
 /// Reads `{"edits": [{"op": "search_replace" | "write" | "delete" | "rename" | "diff", …}]}`. Errors name the
 /// place
 /// ("edits[2].path: is missing"), all of them at once.
-Result<std::vector<Edit>> ParseEdits(std::string_view json, const EditLimits& limits = {});
+Result<std::vector<Edit>> ParseEditsText(std::string_view json, const EditLimits& limits = {});
 Result<std::vector<Edit>> ParseEdits(const nlohmann::json& value, const EditLimits& limits = {});
 
 /// "sha256:…" of the normalised edits: equal for equal sets, whatever the spacing of their JSON was.
