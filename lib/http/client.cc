@@ -8,13 +8,8 @@
 #include <fmt/format.h>
 #include <pplx/threadpool.h>
 
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <mutex>
 
 #include "http/client_pipe.h"
@@ -155,18 +150,6 @@ rest::http_request MakeRequest(const ClientRequest& request, const Url& url, con
   return made;
 }
 
-/// A peer that vanished without a word is noticed within a minute, or a watch would wait on it for ten.
-void KeepAlive(int fd) {
-  const auto set = [fd](int level, int option, int value) {
-    setsockopt(fd, level, option, &value, sizeof(value));
-  };
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
-  set(IPPROTO_TCP, TCP_KEEPCNT, 3);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
-}
-
 bool IsRead(const std::string& method) { return method == "GET" || method == "HEAD"; }
 
 }  // namespace
@@ -204,12 +187,6 @@ class Client::Pools {
     rest::client::http_client_config config;
     config.set_max_redirects(0);                 // followed ones would carry the bearer token to another host
     config.set_timeout(std::chrono::hours(24));  // counts silence only; deadlines are ours
-    config.set_nativehandle_options([https = url.scheme == "https"](rest::client::native_handle handle) {
-      using Socket = boost::asio::ip::tcp::socket;
-      using TlsSocket = boost::asio::ssl::stream<Socket&>;
-      Socket& socket = https ? static_cast<TlsSocket*>(handle)->next_layer() : *static_cast<Socket*>(handle);
-      KeepAlive(socket.native_handle());
-    });
     config.set_ssl_context_callback(
         [tls = settings_.tls, problem = tls_problem_](boost::asio::ssl::context& context) {
           ConfigureTls(context.native_handle(), tls, problem);

@@ -248,12 +248,13 @@ Status KubeClient::Watch(const Resource& resource, std::string_view ns, const Wa
   const Call call{.method = "GET", .path = WithQuery(CollectionPath(resource, ns), query)};
   YBIS_ASSIGN(http::ClientRequest request, Prepare(call, stop));
   request.pooled = false;  // a connection of its own: long-lived, and none of the short calls waits for it
-  request.idle_timeout = options.timeout + std::chrono::seconds(30);
+  request.idle_timeout = settings_.watch_silence;
   bool headed = false;
   http::ClientResponse failed;
   WatchDecoder decoder(settings_.max_watch_line);
   const http::StreamHandler handler{
       .on_head = [&](const http::ClientResponse& head) -> Status {
+        headed = true;
         Count(call.method, std::to_string(head.status));
         if (head.status != 200) failed = head;
         return {};
@@ -267,6 +268,9 @@ Status KubeClient::Watch(const Resource& resource, std::string_view ns, const Wa
   if (!headed && !status) Count(call.method, "<error>");
   if (failed.status == 401 && connection_.token) connection_.token->Refused();
   if (failed.status != 0) return Fail(ErrorFromResponse("WATCH " + CollectionPath(resource, ns), failed));
+  // Bookmarks come every minute: after a longer silence the peer may have vanished. The watch ends as if the
+  // server had ended it, to be taken up again from the last version.
+  if (headed && !status && status.error().code == ErrorCode::kTimeout) return {};
   return status;
 }
 

@@ -101,9 +101,9 @@ class Writer {
 class Watcher {
  public:
   virtual ~Watcher() = default;
-  /// Calls back for every event until the server ends the watch (success), `stop` is requested (kCancelled,
-  /// at once), the version is too old (kGone: list again) or something breaks. A failed Status of the
-  /// callback ends it too.
+  /// Calls back for every event until the server ends the watch or falls silent (success), `stop` is
+  /// requested (kCancelled, at once), the version is too old (kGone: list again) or something breaks. A
+  /// failed Status of the callback ends it too.
   virtual Status Watch(const Resource& resource, std::string_view ns, const WatchOptions& options,
                        const std::function<Status(WatchEvent)>& on_event, std::stop_token stop) = 0;
 };
@@ -140,6 +140,8 @@ struct ClientSettings {
   size_t max_object_bytes = 8 * 1024 * 1024;
   size_t max_list_bytes = 64 * 1024 * 1024;  ///< of one page
   size_t max_watch_line = 4 * 1024 * 1024;
+  /// A watch ends after this long without a byte, not even a bookmark (servers send one a minute).
+  std::chrono::milliseconds watch_silence{150'000};
   int max_retries = 4;  ///< of a throttled request, and of a read that could not connect
   std::chrono::milliseconds max_retry_wait{10'000};  ///< a longer Retry-After goes to the caller
   /// For rest_client_requests_total: method, host and status code, or "<error>". Must be quick and

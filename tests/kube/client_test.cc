@@ -193,7 +193,8 @@ TEST_F(KubeClientTest, WatchesWithBookmarksFromAVersion) {
             "https://api.test:6443/apis/batch/v1/namespaces/n/"
             "jobs?allowWatchBookmarks=true&resourceVersion=4&timeoutSeconds=60&watch=1");
   EXPECT_FALSE(Last().pooled);
-  EXPECT_GT(Last().idle_timeout, std::chrono::seconds(60));
+  EXPECT_EQ(counted_, std::vector<std::string>{"GET api.test:6443 200"}) << "once";
+  EXPECT_GT(Last().idle_timeout, std::chrono::seconds(120)) << "longer than two bookmarks are apart";
 }
 
 TEST_F(KubeClientTest, TellsWhyAWatchWasRefused) {

@@ -194,6 +194,18 @@ TEST_F(HostileWatchTest, StopsASilentWatchWithin200Milliseconds) {
   EXPECT_LT(Since(start), milliseconds(200));
 }
 
+TEST_F(HostileWatchTest, TakesUpAWatchWhosePeerHasVanished) {
+  Serve({{"a"}}, {[](RawConnection& connection) {
+          connection.Chunk(Event("ADDED", "b", "101"));
+          connection.WaitForClose();
+        }},
+        {.watch_silence = milliseconds(200)});
+  ASSERT_TRUE(Eventually([&] { return watches_ >= 2; }));
+  reflector_->Stop();
+  EXPECT_EQ(lists_, 1U);
+  EXPECT_EQ(reflector_->LastError(), "") << "a matter of course";
+}
+
 TEST_F(HostileWatchTest, StopsWhileAListStalls) {
   RawServer stalled([](RawConnection& connection) {
     connection.ReadRequest();
