@@ -33,9 +33,6 @@ constexpr milliseconds kNoPidfdPoll{10};
 // A longer deadline is taken as this one, so that adding it to the time of day cannot overflow.
 constexpr milliseconds kMaxTimeout = std::chrono::hours(24 * 365);
 
-// ---- pipes
-// -------------------------------------------------------------------------------------------------
-
 /// Keeps SIGPIPE from this thread while it writes to a child that may have closed its input.
 class SigpipeGuard {
  public:

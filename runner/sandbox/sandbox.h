@@ -29,8 +29,13 @@ struct SandboxResult {
   std::vector<std::string> unenforced;  ///< what this machine could not enforce (best effort only)
 };
 
-/// Runs it to the end. As RunProcess, and: kUnsupported names what cannot be enforced here (unless best
-/// effort); kInvalid names what is wrong in the policy. Thread-safe.
+/// Root is no exception: the command loses every capability, and Landlock keeps it from tracing what is
+/// outside, so the environment and memory of the runner stay closed to it even as the same user. As root it
+/// thus cannot write files of other users or change owners, and the kernel's own limit of processes does not
+/// hold; the count of the tree does. What it cannot do: tell one Unix socket from another (see connect_unix),
+/// bound memory that is in no process (memfd; the pod's limit does), or hide the names and command lines of
+/// other processes in /proc. Runs it to the end. As RunProcess, and: kUnsupported names what cannot be
+/// enforced here (unless best effort); kInvalid names what is wrong in the policy. Thread-safe.
 Result<SandboxResult> RunSandboxed(const SandboxPolicy& policy, const SandboxCommand& command,
                                    std::stop_token stop);
 

@@ -1,5 +1,6 @@
 // libFuzzer target of the edits parser, the diff parser and the hunks. Build with clang:
-//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ilib tests/fuzz/edits_fuzz.cc \
+//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ilib -include cmake/pch.h
+//   tests/fuzz/edits_fuzz.cc \
 //     runner/edit/{edit,diff_parser,hunks,search,path_rules}.cc lib/base/{json,digest,result}.cc -lfmt
 //     -lcrypto
 #include <cstddef>

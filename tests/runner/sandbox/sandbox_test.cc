@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,8 +69,7 @@ std::string ErrnoOf(const std::string& action) {
   return "import os,socket\ntry:\n  " + action + "\n  print(0)\nexcept OSError as e: print(e.errno)";
 }
 
-// ---- files
-// -----------------------------------------------------------------------------------------------------
+// Files
 
 TEST_F(Sandboxed, WritesTheWorktreeAndTheTempFolderAndNothingElse) {
   EXPECT_EQ(Shell("echo in > file && echo t > $TMPDIR/t && mkdir d && mv file d/ && rm $TMPDIR/t").exit_code,
@@ -123,8 +124,7 @@ TEST_F(Sandboxed, RefusesAFolderThatIsNotThere) {
   EXPECT_EQ(Run({"true"}).error().code, ErrorCode::kInvalid);
 }
 
-// ---- network and system calls
-// ------------------------------------------------------------------------------------
+// Network and system calls
 
 TEST_F(Sandboxed, ConnectsToNothing) {
   const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -196,8 +196,7 @@ TEST_F(Sandboxed, GainsNoPrivilegesAndHoldsNone) {
   EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos);
 }
 
-// ---- the runner
-// --------------------------------------------------------------------------------------------------
+// The runner
 
 TEST_F(Sandboxed, SeesNothingOfTheRunner) {
   const std::string proc = "/proc/" + std::to_string(::getpid());
@@ -243,8 +242,7 @@ TEST(MakeUndumpable, KeepsOthersOfTheUserFromReadingTheProcess) {
   EXPECT_EQ(status, 0);
 }
 
-// ---- limits
-// ------------------------------------------------------------------------------------------------------
+// Limits
 
 TEST_F(Sandboxed, StopsAForkBomb) {
   policy_.limits.processes = 50;
@@ -294,8 +292,56 @@ TEST_F(Sandboxed, KillsEverythingAtTheDeadline) {
   EXPECT_EQ(errno, ESRCH);
 }
 
-// ---- tools
-// -------------------------------------------------------------------------------------------------------
+// A machine that lacks something
+
+/// Runs `body` in a copy of this process in which Landlock does not exist; its exit code.
+int WithoutLandlock(const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
+    ::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SYS_landlock_create_ruleset, 0);
+    ::_exit(::seccomp_load(filter) == 0 ? body() : 99);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
+}
+
+TEST_F(Sandboxed, IsRefusedWhereItCannotBeEnforced) {
+  EXPECT_EQ(WithoutLandlock([this] {
+              const auto result = Run({"/bin/true"});
+              if (result) return 1;
+              if (result.error().code != ErrorCode::kUnsupported) return 2;
+              return result.error().message.find("Landlock") == std::string::npos ? 3 : 0;
+            }),
+            0);
+}
+
+TEST_F(Sandboxed, RunsByBestEffortAndTellsWhatIsMissing) {
+  policy_.best_effort = true;
+  EXPECT_EQ(WithoutLandlock([this] {
+              // Signals to the runner and to everybody stay refused, by the filter.
+              const auto result = Run(
+                  {"/bin/sh", "-c",
+                   "kill -0 " + std::to_string(::getpid()) + " && exit 7; kill -0 -1 && exit 8; kill -0 $$"});
+              if (!result || result->process.exit_code != 0) return 1;
+              return result->unenforced.size() == 1 ? 0 : 2;
+            }),
+            0);
+}
+
+TEST_F(Sandboxed, ReadsWhatIsOutsideOnlyBecauseLandlockIsNotThere) {
+  const auto file = dir_.Write("outside/secret", "token").string();
+  policy_.best_effort = true;
+  EXPECT_EQ(WithoutLandlock([&] {
+              const auto result = Run({"/bin/cat", file});
+              return result && result->process.output == "token" ? 0 : 1;
+            }),
+            0)
+      << "shows that it is Landlock that the other tests see at work";
+}
+
+// Tools
 
 TEST_F(Sandboxed, CompilesAndRunsAProgram) {
   dir_.Write("worktree/main.c", "#include <stdio.h>\nint main(void) { puts(\"compiled\"); return 0; }\n");
