@@ -79,6 +79,7 @@ struct Confinement {
   }
 
  private:
+  /// A wish only: an undumpable process that is not root may not write there.
   static void RaiseOomScore() {
     const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (file < 0) return;

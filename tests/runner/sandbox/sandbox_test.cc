@@ -341,6 +341,23 @@ TEST_F(Sandboxed, ReadsWhatIsOutsideOnlyBecauseLandlockIsNotThere) {
       << "shows that it is Landlock that the other tests see at work";
 }
 
+TEST_F(Sandboxed, WorksFromAnUndumpableRunner) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!MakeUndumpable()) ::_exit(1);
+    const auto support = ProbeSandbox();
+    if (!support || !support->missing.empty()) ::_exit(2);
+    policy_.limits.processes = 5;
+    const auto result =
+        Run({"/bin/sh", "-c", "cat /proc/$PPID/environ; for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait"});
+    if (!result || !result->process.output.empty()) ::_exit(3);
+    ::_exit(result->stopped_for == "processes" ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 // Tools
 
 TEST_F(Sandboxed, CompilesAndRunsAProgram) {
