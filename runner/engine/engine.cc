@@ -45,8 +45,11 @@ ExitCode Engine::ClaimFailed(const Error& error) const {
   log::Error("the run cannot be claimed", {{"run", settings_.run_id}, {"error", error.message}});
   if (stop_.cause() == StopCause::kTerminated) return ExitCode::kTerminated;
   switch (error.code) {
-    case ErrorCode::kGone:
-      return ExitCode::kDone;  // it has ended already
+    case ErrorCode::kGone:       // it has ended already
+    case ErrorCode::kCancelled:  // or is not wanted any more
+      return ExitCode::kDone;
+    case ErrorCode::kTimeout:  // past its deadline, or the core is silent
+      return error.retryable ? ExitCode::kInfrastructure : ExitCode::kTaskFailed;
     case ErrorCode::kStale:
     case ErrorCode::kConflict:
       return ExitCode::kLeaseLost;

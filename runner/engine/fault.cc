@@ -99,6 +99,8 @@ struct Telling {
 };
 constexpr Telling kTelling[] = {
     {"no such branch, tag or commit", "RefNotFound"},
+    {"correct spec.repository.ref", "RefNotFound"},
+    {"has no default branch", "RefNotFound"},
     {"certificate is not trusted", "CertificateUntrusted"},
     {"host key", "HostKeyUnknown"},
     {"refuse the push", "PushRefused"},

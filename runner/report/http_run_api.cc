@@ -78,7 +78,8 @@ HttpRunApi::Call HttpRunApi::Post(std::string path, const json& body) const {
   return {.path = std::move(path),
           .body = DumpJson(body),
           .timeout = settings_.call_timeout,
-          .bound = settings_.retry.bound};
+          .bound = settings_.retry.bound,
+          .answered_bound = settings_.answered_bound};
 }
 
 Result<std::string> HttpRunApi::Once(const Call& call, std::stop_token stop, bool& answered) {
@@ -114,7 +115,7 @@ Result<std::string> HttpRunApi::Send(const Call& call, std::stop_token stop) {
     if (error.code == ErrorCode::kDenied && ++denials <= 3) error.retryable = true;
     if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "stopped: " + error.message);
     if (!error.retryable) return result;
-    const Duration bound = answered ? std::min(call.bound, settings_.answered_bound) : call.bound;
+    const Duration bound = answered ? std::min(call.bound, call.answered_bound) : call.bound;
     const Duration wait = backoff.Next(error.retry_after);
     if (clock_.Now() + wait > start + bound) return result;
     log::Warn("Run API call failed, trying again", {{"call", call.path}, {"error", error.message}});
@@ -128,7 +129,9 @@ Result<json> HttpRunApi::SendJson(const Call& call, std::stop_token stop) {
 }
 
 Result<api::ClaimResponse> HttpRunApi::Claim(const api::ClaimRequest& request, std::stop_token stop) {
-  YBIS_ASSIGN(const json answer, SendJson(Post("claim", api::ToJson(request)), std::move(stop)));
+  Call call = Post("claim", api::ToJson(request));
+  call.answered_bound = call.bound;  // an earlier attempt's lease may have to end first
+  YBIS_ASSIGN(const json answer, SendJson(call, std::move(stop)));
   return api::ParseClaimResponse(answer);
 }
 
@@ -157,7 +160,8 @@ Result<api::ArtifactRef> HttpRunApi::PutArtifact(int64_t epoch, const std::strin
             .body = bytes,
             .content_type = "application/octet-stream",
             .timeout = settings_.call_timeout,
-            .bound = settings_.retry.bound};
+            .bound = settings_.retry.bound,
+            .answered_bound = settings_.answered_bound};
   YBIS_ASSIGN(const json answer, SendJson(call, std::move(stop)));
   return api::ParseArtifactRef(answer);
 }
@@ -166,7 +170,8 @@ Result<std::string> HttpRunApi::GetArtifact(const std::string& name, std::stop_t
   return Send({.method = "GET",
                .path = "artifacts/" + http::EncodeComponent(name),
                .timeout = settings_.call_timeout,
-               .bound = settings_.retry.bound},
+               .bound = settings_.retry.bound,
+               .answered_bound = settings_.answered_bound},
               std::move(stop));
 }
 

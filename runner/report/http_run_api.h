@@ -47,7 +47,8 @@ class HttpRunApi final : public RunApi {
     std::string body;
     std::string content_type = "application/json";
     Duration timeout{0};
-    Duration bound{0};
+    Duration bound{0};           ///< while nobody answers
+    Duration answered_bound{0};  ///< while the answer is "later"
     bool pooled = true;
   };
 

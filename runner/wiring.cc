@@ -1,0 +1,76 @@
+#include "runner/wiring.h"
+
+#include <re2/re2.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "http/client.h"
+#include "http/unix_client.h"
+#include "runner/engine/engine.h"
+#include "runner/nodes/sandbox_commands.h"
+#include "runner/report/http_run_api.h"
+
+namespace ybis::runner {
+namespace {
+
+Status CheckFlags(const RunnerFlags& flags) {
+  static const RE2 run_id(R"([A-Za-z0-9][A-Za-z0-9._-]{0,127})");
+  if (!RE2::FullMatch(flags.run_id, run_id)) {
+    return Fail(ErrorCode::kInvalid, "--run-id: must be 1 to 128 letters, digits, '.', '_' or '-'");
+  }
+  if (flags.api_url.starts_with("unix:")) {
+    YBIS_TRY(http::ParseUnixUrl(flags.api_url));
+  } else if (!flags.api_url.starts_with("https://") && !flags.api_url.starts_with("http://127.0.0.1")) {
+    return Fail(ErrorCode::kInvalid,
+                "--api-url: must be an https:// address or unix:/path, since the run's token goes there");
+  }
+  if (!flags.workspace.is_absolute())
+    return Fail(ErrorCode::kInvalid, "--workspace: must be an absolute path");
+  return {};
+}
+
+EngineSettings SettingsOf(const RunnerFlags& flags) {
+  return {.run_id = flags.run_id,
+          .runner_version = flags.version,
+          .host = flags.host,
+          .workspace = {.directory = flags.workspace,
+                        .credentials_dir = flags.git_credentials_dir,
+                        .ca_file = flags.git_ca_file,
+                        .allow_insecure_http = flags.allow_insecure_git}};
+}
+
+/// Secrets that a sandboxed command must never read, whatever the machine's layout.
+std::vector<std::filesystem::path> HiddenFrom(const RunnerFlags& flags) {
+  std::vector<std::filesystem::path> hidden = {flags.workspace / "private"};
+  if (!flags.git_credentials_dir.empty()) hidden.push_back(flags.git_credentials_dir);
+  if (!flags.token_file.empty()) hidden.push_back(flags.token_file.parent_path());
+  return hidden;
+}
+
+std::unique_ptr<http::Transport> MakeTransport(const RunnerFlags& flags, bool local) {
+  const std::string user_agent = "ybis-runner/" + flags.version;
+  if (local) return std::make_unique<http::UnixClient>(user_agent);
+  return std::make_unique<http::Client>(http::ClientSettings{
+      .tls = {.system_roots = flags.api_ca.empty(), .ca_file = flags.api_ca}, .user_agent = user_agent});
+}
+
+}  // namespace
+
+ExitCode RunRunner(const RunnerFlags& flags, std::stop_token terminate) {
+  if (const Status checked = CheckFlags(flags); !checked) {
+    log::Error(checked.error().message, {});
+    return ExitCode::kUsage;
+  }
+  const bool local = flags.api_url.starts_with("unix:");
+  const auto client = MakeTransport(flags, local);
+  HttpRunApi api({.base_url = local ? flags.api_url + ":" : flags.api_url,
+                  .run_id = flags.run_id,
+                  .token_file = flags.token_file},
+                 *client, SystemClock());
+  SandboxCommands commands(HiddenFrom(flags));
+  Engine engine(SettingsOf(flags), api, commands, SystemClock());
+  return engine.Run(std::move(terminate));
+}
+
+}  // namespace ybis::runner

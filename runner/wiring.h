@@ -1,0 +1,28 @@
+#pragma once
+// Builds the runner out of its parts.
+#include <filesystem>
+#include <stop_token>
+#include <string>
+
+#include "runner/engine/exit_code.h"
+
+namespace ybis::runner {
+
+/// What flags and environment say; see --help.
+struct RunnerFlags {
+  std::string run_id;
+  std::string api_url;  ///< https://host:port; unix:/path in local mode
+  std::filesystem::path api_ca;
+  std::filesystem::path token_file;
+  std::filesystem::path workspace;
+  std::filesystem::path git_credentials_dir;
+  std::filesystem::path git_ca_file;
+  std::string host;
+  std::string version;
+  bool allow_insecure_git = false;
+};
+
+/// Checks the flags and runs the one run to its end. Blocks; `terminate` is SIGTERM.
+ExitCode RunRunner(const RunnerFlags& flags, std::stop_token terminate);
+
+}  // namespace ybis::runner

@@ -1,0 +1,112 @@
+#include "runner/engine/conclusion.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/digest.h"
+#include "runner/engine/delivery.h"
+
+namespace ybis::runner {
+namespace {
+
+using nlohmann::json;
+using Kind = Conclusion::Kind;
+
+const json kFailure = {{"class", "Policy"}, {"reason", "PolicyBlocked"}, {"message", "m"}};
+
+api::Checkpoint After(json state, std::string patch = "diff\n") {
+  return {.seq = 5,
+          .state = std::make_shared<const json>(std::move(state)),
+          .base_commit = std::string(40, 'a'),
+          .patch = std::move(patch)};
+}
+
+json Approved(const std::string& patch = "diff\n") {
+  return {{"gate", {{"decision", "approved"}, {"patchDigest", Digest(patch)}}}};
+}
+
+api::RunOrder OrderWith(api::DeliveryMode mode) {
+  api::RunOrder order;
+  order.task_namespace = "ns";
+  order.task_name = "task";
+  order.run_id = "abc-2";
+  order.run_number = 2;
+  order.spec.delivery.mode = mode;
+  return order;
+}
+
+const api::RunOrder kBranch = OrderWith(api::DeliveryMode::kBranch);
+
+TEST(Conclude, DeliversExactlyWhatTheGateApproved) {
+  EXPECT_EQ(Conclude(kBranch, After(Approved())).kind, Kind::kDeliver);
+  const Conclusion edited = Conclude(kBranch, After(Approved(), "another\n"));
+  EXPECT_EQ(edited.kind, Kind::kFail);
+  EXPECT_EQ(edited.failure->reason, "ChangedAfterGate");
+}
+
+TEST(Conclude, CompletesWithoutDeliveryWhenNoneIsAskedFor) {
+  EXPECT_EQ(Conclude(OrderWith(api::DeliveryMode::kNone), After(Approved())).kind, Kind::kComplete);
+}
+
+TEST(Conclude, HasNothingToDeliverForAnEmptyPatch) {
+  EXPECT_EQ(Conclude(kBranch, After(Approved(""), "")).kind, Kind::kComplete);
+}
+
+TEST(Conclude, TakesBlockedAndRejectedFromTheGate) {
+  const Conclusion blocked =
+      Conclude(kBranch, After({{"gate", {{"decision", "blocked"}, {"failure", kFailure}}}}));
+  EXPECT_EQ(blocked.kind, Kind::kBlock);
+  EXPECT_EQ(blocked.failure->reason, "PolicyBlocked");
+  EXPECT_EQ(Conclude(kBranch, After({{"gate", {{"decision", "rejected"}, {"failure", kFailure}}}})).kind,
+            Kind::kFail);
+}
+
+TEST(Conclude, LetsAFailureOutrankAnEarlierApproval) {
+  json state = Approved();
+  state["failure"] = kFailure;
+  EXPECT_EQ(Conclude(kBranch, After(state)).kind, Kind::kFail);
+}
+
+TEST(Conclude, FailsAHandledErrorThatWasNeverApproved) {
+  const Conclusion conclusion = Conclude(kBranch, After({{"error", kFailure}}));
+  EXPECT_EQ(conclusion.kind, Kind::kFail);
+  EXPECT_EQ(conclusion.failure->reason, "PolicyBlocked");
+}
+
+TEST(Conclude, PushesNothingWithoutAGate) {
+  EXPECT_EQ(Conclude(kBranch, After(json::object())).failure->reason, "NotGated");
+  EXPECT_EQ(Conclude(OrderWith(api::DeliveryMode::kNone), After(json::object())).kind, Kind::kComplete);
+}
+
+TEST(ReportOf, TellsResultVerificationAndSubject) {
+  json state = {{"gate", {{"decision", "blocked"}, {"failure", kFailure}}},
+                {"verifier", {{"passed", 3}, {"failed", 1}}},
+                {"diff", {{"filesChanged", 2}, {"insertions", 7}, {"deletions", 1}}}};
+  const api::Checkpoint checkpoint = After(state);
+  const api::FinishReport report = ReportOf(Conclude(kBranch, checkpoint), checkpoint);
+  EXPECT_EQ(report.outcome, "Blocked");
+  EXPECT_EQ(report.subject_digest, Digest("diff\n"));
+  EXPECT_EQ(report.result->files_changed, 2);
+  EXPECT_EQ(report.result->insertions, 7);
+  EXPECT_EQ(report.verification->failed, 1);
+}
+
+TEST(DeliveryBranch, IsTheNamedOneOrOneOfTaskAndRun) {
+  api::RunOrder order = kBranch;
+  EXPECT_EQ(DeliveryBranch(order), "ybis/task-2");
+  order.spec.delivery.branch = "feature/x";
+  EXPECT_EQ(DeliveryBranch(order), "feature/x");
+}
+
+TEST(CommitMessage, HasAShortSubjectAndTrailers) {
+  api::RunOrder order = kBranch;
+  order.spec.objective =
+      std::string(30, 'a') + " " + std::string(30, 'b') + " " + std::string(30, 'c') + "\nmore";
+  const std::string message = CommitMessage(order, After({{"planner", {{"summary", "What and why."}}}}));
+  EXPECT_EQ(message, std::string(30, 'a') + " " + std::string(30, 'b') +
+                         "\n\nWhat and why.\n\nYbis-Task: ns/task\nYbis-Run: abc-2\n");
+}
+
+}  // namespace
+}  // namespace ybis::runner
