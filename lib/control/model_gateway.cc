@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/sync.h"
 #include "model/answer.h"
 #include "model/openai_wire.h"
 
@@ -12,7 +13,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kMaxQuotedAnswer = 16 * 1024;
-constexpr milliseconds kRecordSlack{60'000};
 constexpr milliseconds kPoll{500};
 
 /// The smaller of two limits of which 0 means none.
@@ -88,6 +88,28 @@ struct ModelGateway::Job {
   }
 };
 
+/// Keeps a call ours while it is under way, from a thread of its own. When this process dies the lease runs
+/// out soon, and whoever asks again gets through.
+class ModelGateway::CallLease {
+ public:
+  CallLease(CallRecords& records, const Job& job, milliseconds lease)
+      : thread_([&records, run_id = job.run_id, key = job.key, lease](std::stop_token stop) {
+          Sync<int> wait{0};
+          while (true) {
+            auto locked = wait.Lock();
+            wait.WaitFor(locked, stop, lease / 3, [](int) { return false; });
+            if (stop.stop_requested()) return;
+            const Status renewed = records.Renew(run_id, key, lease, stop);
+            if (!renewed)
+              log::Warn("a model call's lease was not renewed",
+                        {{"run", run_id}, {"why", renewed.error().message}});
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
 ModelGateway::ModelGateway(const model::ModelSet& models, CallRecords& records, RunTerms& terms, Clock& clock,
                            model::ModelObserver& observer, GatewaySettings settings)
     : models_(models),
@@ -110,6 +132,7 @@ Result<api::ModelResponse> ModelGateway::Call(const std::string& run_id, const a
     observer_.OnCall(name, "replayed");
     return std::move(*start->recorded);
   }
+  const CallLease lease(records_, job, settings_.call_lease);
   auto outcome = Settle(job, Ask(job, stop));
   observer_.OnCall(name, outcome                                         ? "answered"
                          : outcome.error().code == ErrorCode::kExhausted ? "refused"
@@ -192,8 +215,8 @@ Result<LlmCallStart> ModelGateway::BeginOrWait(Job& job, std::stop_token stop) {
   job.budget.reserve_tokens = question + request.max_output_tokens;
   job.budget.reserve_cost_usd = model.CostUsd(question, request.max_output_tokens);
   while (true) {
-    auto start = records_.Begin(job.run_id, job.request.epoch, job.key, job.budget,
-                                settings_.call_timeout + kRecordSlack, stop);
+    auto start =
+        records_.Begin(job.run_id, job.request.epoch, job.key, job.budget, settings_.call_lease, stop);
     if (!start) {
       const bool refused = start.error().code == ErrorCode::kExhausted && !start.error().retryable;
       return refused && !fits ? Fail(fits.error()) : Fail(std::move(start).error());

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "control/config.h"
 #include "control/llm_calls.h"
+#include "control/run_ledger.h"
 #include "model/model_set.h"
 
 namespace ybis::control {
@@ -26,6 +27,9 @@ class CallRecords {
   virtual Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
                           const std::string& error, std::stop_token stop) = 0;
   virtual Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) = 0;
+  /// A call that is still under way here: nobody takes it over for another `timeout`.
+  virtual Status Renew(const std::string& run_id, const LlmCallKey& key, std::chrono::milliseconds timeout,
+                       std::stop_token stop) = 0;
 };
 
 /// What a run's task says about models: spec.model and spec.limits.
@@ -55,6 +59,8 @@ struct GatewaySettings {
   int64_t max_tokens_per_run = 2'000'000;
   double max_cost_usd_per_run = 20;
   int max_reasks = 2;  ///< answers that do not fit go back this often
+  /// After a crash another process takes a call over when this is past; renewed while the call is under way.
+  std::chrono::milliseconds call_lease{60'000};
   std::chrono::milliseconds call_timeout{
       900'000};  ///< of one call with all its retries, re-asks and fallbacks
 };
@@ -80,6 +86,7 @@ class ModelGateway final : public ModelCalls {
 
  private:
   struct Job;
+  class CallLease;
   Result<Job> Prepare(const std::string& run_id, const api::ModelRequest& request, std::stop_token stop);
   model::CompletionRequest RequestFor(const Job& job, const model::Model& model) const;
   Status FitBudget(const Job& job, const model::Model& model, const api::Usage& used,
@@ -102,26 +109,31 @@ class ModelGateway final : public ModelCalls {
 /// CallRecords over Postgres.
 class StoredCallRecords final : public CallRecords {
  public:
-  explicit StoredCallRecords(LlmCalls& calls) : calls_(calls) {}
+  StoredCallRecords(LlmCalls& calls, store::Pool& pool) : calls_(calls), pool_(pool) {}
   Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
                              const LlmBudget& budget, std::chrono::milliseconds timeout,
-                             std::stop_token stop) override {
-    return calls_.Begin(run_id, epoch, key, budget, timeout, stop);
-  }
+                             std::stop_token stop) override;
   Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
-                                      const api::ModelResponse& response, std::stop_token stop) override {
-    return calls_.Complete(run_id, key, response, stop);
-  }
+                                      const api::ModelResponse& response, std::stop_token stop) override;
   Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
-                  const std::string& error, std::stop_token stop) override {
-    return calls_.FailCall(run_id, key, spent, error, stop);
-  }
-  Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) override {
-    return calls_.RunUsage(run_id, stop);
-  }
+                  const std::string& error, std::stop_token stop) override;
+  Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) override;
+  Status Renew(const std::string& run_id, const LlmCallKey& key, std::chrono::milliseconds timeout,
+               std::stop_token stop) override;
 
  private:
   LlmCalls& calls_;
+  store::Pool& pool_;
+};
+
+/// RunTerms over Postgres: the spec that the run was ordered with.
+class StoredRunTerms final : public RunTerms {
+ public:
+  explicit StoredRunTerms(RunLedger& ledger) : ledger_(ledger) {}
+  Result<RunModelTerms> ModelTerms(const std::string& run_id, std::stop_token stop) override;
+
+ private:
+  RunLedger& ledger_;
 };
 
 /// The configuration's models and limits in the gateway's own words.

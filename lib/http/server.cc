@@ -37,8 +37,10 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 using Parser = wire::request_parser<wire::string_body>;
 using HandlerResult = std::optional<Response>;
 
-constexpr std::chrono::milliseconds kLinger{1'000};
-constexpr size_t kLingerBytes = 1024 * 1024;
+// Clients that send the whole body before they look for an answer are to find the refusal, not a reset.
+constexpr std::chrono::milliseconds kLinger{5'000};
+constexpr size_t kLingerBytes = 128 * 1024 * 1024;
+constexpr std::chrono::milliseconds kTlsGoodbye{1'000};
 
 /// A connection's socket and its one timer. Lives on the I/O thread.
 struct Connection : std::enable_shared_from_this<Connection> {
@@ -323,7 +325,7 @@ class Server::Impl {
       co_await stream.async_handshake(asio::ssl::stream_base::server, token);
       if (!failed) {
         co_await ServeAll(*connection, stream);
-        connection->Arm(kLinger);
+        connection->Arm(kTlsGoodbye);
         co_await stream.async_shutdown(token);
       }
     } else {
@@ -489,7 +491,7 @@ class Server::Impl {
     error_code failed;
     connection.socket.shutdown(Socket::shutdown_send, failed);
     connection.Arm(kLinger);
-    std::array<char, 8192> waste;
+    std::array<char, 65536> waste;
     auto token = asio::redirect_error(asio::use_awaitable, failed);
     for (size_t taken = 0; taken < kLingerBytes && !failed;) {
       taken += co_await connection.socket.async_read_some(asio::buffer(waste), token);

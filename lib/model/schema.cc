@@ -1,4 +1,6 @@
 // The adapter over valijson: the one file that knows its types (it costs half a minute to compile).
+// Without this the library aborts the process over a schema it dislikes.
+#define VALIJSON_USE_EXCEPTIONS 1
 #include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>

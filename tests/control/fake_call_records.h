@@ -1,0 +1,97 @@
+#pragma once
+// The record of model calls in memory, with the rules of LlmCalls.
+#include <map>
+#include <tuple>
+
+#include "base/sync.h"
+#include "control/model_gateway.h"
+
+namespace ybis::testing {
+
+class FakeCallRecords final : public control::CallRecords {
+ public:
+  using Key = std::tuple<std::string, std::string, int64_t, int64_t, std::string>;
+  struct Row {
+    std::string state;
+    api::ModelResponse response;
+    std::string error;
+  };
+  struct State {
+    std::map<Key, Row> rows;
+    api::Usage usage;
+    std::vector<control::LlmBudget> budgets;
+    int64_t epoch = 1;
+    int in_progress_answers = 0;
+    int renewals = 0;
+  };
+
+  Result<control::LlmCallStart> Begin(const std::string& run_id, int64_t epoch,
+                                      const control::LlmCallKey& key, const control::LlmBudget& budget,
+                                      std::chrono::milliseconds, std::stop_token) override {
+    auto state = state_.Lock();
+    if (epoch != state->epoch) return Fail(ErrorCode::kStale, "stale epoch");
+    state->budgets.push_back(budget);
+    Row& row = state->rows[KeyOf(run_id, key)];
+    if (row.state == "done") {
+      api::ModelResponse recorded = row.response;
+      recorded.replayed = true;
+      return control::LlmCallStart{control::LlmCallState::kDone, recorded, {}};
+    }
+    if (row.state == "pending") {
+      ++state->in_progress_answers;
+      return control::LlmCallStart{control::LlmCallState::kInProgress, {}, std::chrono::milliseconds(5)};
+    }
+    const int64_t used = state->usage.tokens_in + state->usage.tokens_out;
+    if (budget.max_tokens > 0 && used + budget.reserve_tokens > budget.max_tokens) {
+      return Fail(Error{ErrorCode::kExhausted, "no room", false, {}});
+    }
+    row.state = "pending";
+    return control::LlmCallStart{};
+  }
+  Result<api::ModelResponse> Complete(const std::string& run_id, const control::LlmCallKey& key,
+                                      const api::ModelResponse& response, std::stop_token) override {
+    auto state = state_.Lock();
+    Row& row = state->rows[KeyOf(run_id, key)];
+    Add(state->usage, response.usage);
+    row.state = "done";
+    row.response = response;
+    return response;
+  }
+  Status FailCall(const std::string& run_id, const control::LlmCallKey& key, const api::Usage& spent,
+                  const std::string& error, std::stop_token) override {
+    auto state = state_.Lock();
+    Row& row = state->rows[KeyOf(run_id, key)];
+    Add(state->usage, spent);
+    row.state = "failed";
+    row.error = error;
+    return {};
+  }
+  Result<api::Usage> RunUsage(const std::string&, std::stop_token) override { return state_.Lock()->usage; }
+  Status Renew(const std::string&, const control::LlmCallKey&, std::chrono::milliseconds,
+               std::stop_token) override {
+    ++state_.Lock()->renewals;
+    return {};
+  }
+
+  Sync<State>::Locked Lock() { return state_.Lock(); }
+
+ private:
+  static Key KeyOf(const std::string& run_id, const control::LlmCallKey& key) {
+    return {run_id, key.node, key.visit, key.call, key.request_digest};
+  }
+  static void Add(api::Usage& to, const api::Usage& what) {
+    to.tokens_in += what.tokens_in;
+    to.tokens_out += what.tokens_out;
+    to.cost_usd += what.cost_usd;
+    to.llm_calls += what.llm_calls;
+  }
+  Sync<State> state_;
+};
+
+class FakeRunTerms final : public control::RunTerms {
+ public:
+  Result<control::RunModelTerms> ModelTerms(const std::string&, std::stop_token) override { return terms; }
+  control::RunModelTerms terms;
+};
+
+}  // namespace ybis::testing
