@@ -90,6 +90,13 @@ class RawConnection {
   std::stop_token stop_;
 };
 
+/// What memory limits of tests are multiplied by: sanitizers keep freed memory for a while.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr size_t kMemorySlack = 8;
+#else
+inline constexpr size_t kMemorySlack = 1;
+#endif
+
 /// Listens on 127.0.0.1 and runs the handler for every connection on a thread of its own. Destruction ends
 /// them all.
 class RawServer {
@@ -119,6 +126,7 @@ class RawServer {
     }
     handlers_.clear();
     close(listener_);
+    SSL_CTX_free(tls_);
   }
 
   int Port() const { return port_; }

@@ -13,17 +13,17 @@ namespace {
 
 /// A key and a certificate made on the spot: a CA, or a leaf signed by one.
 struct Identity {
-  EVP_PKEY* key = nullptr;
-  X509* certificate = nullptr;
+  std::shared_ptr<EVP_PKEY> key;
+  std::shared_ptr<X509> certificate;
 
   std::string CertificatePem() const {
     BIO* bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_X509(bio, certificate);
+    PEM_write_bio_X509(bio, certificate.get());
     return Drain(bio);
   }
   std::string KeyPem() const {
     BIO* bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_PrivateKey(bio, key, nullptr, nullptr, 0, nullptr, nullptr);
+    PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
     return Drain(bio);
   }
   static std::string Drain(BIO* bio) {
@@ -37,8 +37,8 @@ struct Identity {
 
 Identity MakeIdentity(const std::string& name, const Identity* issuer,
                       const std::string& subject_alternatives) {
-  Identity made{EVP_EC_gen("P-256"), X509_new()};
-  X509* cert = made.certificate;
+  Identity made{{EVP_EC_gen("P-256"), EVP_PKEY_free}, {X509_new(), X509_free}};
+  X509* cert = made.certificate.get();
   X509_set_version(cert, 2);
   static long serial = 1;
   ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++);
@@ -46,8 +46,8 @@ Identity MakeIdentity(const std::string& name, const Identity* issuer,
   X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
   X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
-  X509_set_issuer_name(cert, X509_get_subject_name(issuer != nullptr ? issuer->certificate : cert));
-  X509_set_pubkey(cert, made.key);
+  X509_set_issuer_name(cert, X509_get_subject_name(issuer != nullptr ? issuer->certificate.get() : cert));
+  X509_set_pubkey(cert, made.key.get());
   const auto extend = [&](int nid, const std::string& value) {
     X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str());
     X509_add_ext(cert, extension, -1);
@@ -55,7 +55,7 @@ Identity MakeIdentity(const std::string& name, const Identity* issuer,
   };
   extend(NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
   if (!subject_alternatives.empty()) extend(NID_subject_alt_name, subject_alternatives);
-  X509_sign(cert, issuer != nullptr ? issuer->key : made.key, EVP_sha256());
+  X509_sign(cert, issuer != nullptr ? issuer->key.get() : made.key.get(), EVP_sha256());
   return made;
 }
 
@@ -64,8 +64,8 @@ int AcceptAny(int, X509_STORE_CTX*) { return 1; }
 /// A server context; with `ask` it demands a client certificate.
 SSL_CTX* ServerContext(const Identity& identity, bool ask = false) {
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
-  SSL_CTX_use_certificate(context, identity.certificate);
-  SSL_CTX_use_PrivateKey(context, identity.key);
+  SSL_CTX_use_certificate(context, identity.certificate.get());
+  SSL_CTX_use_PrivateKey(context, identity.key.get());
   if (ask) SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, AcceptAny);
   return context;
 }
