@@ -73,7 +73,7 @@ UniqueFd OpenForRemoval(int folder_fd, const std::string& name) {
   struct stat info {};
   if (::fstatat(folder_fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode) &&
       (info.st_mode & 0700) != 0700) {
-    ::fchmodat(folder_fd, name.c_str(), 0700, 0);
+    if (::fchmodat(folder_fd, name.c_str(), 0700, 0) != 0) return UniqueFd(-1);
   }
   return UniqueFd(::openat(folder_fd, name.c_str(), kFlags));
 }
