@@ -111,11 +111,14 @@ void Metrics::NodeFinished(std::string_view type, Seconds duration) {
       .Observe(duration.count());
 }
 
-void Metrics::ModelCall(std::string_view model, std::string_view result, const api::Usage& usage) {
-  const std::string name(model);
-  CounterOf("ybis_llm_calls_total", "Calls to models, by result.",
-            {{"model", name}, {"result", std::string(result)}})
+void Metrics::ModelCall(std::string_view model, std::string_view result) {
+  CounterOf("ybis_llm_calls_total", "Calls of runs to models, by result.",
+            {{"model", std::string(model)}, {"result", std::string(result)}})
       .Increment();
+}
+
+void Metrics::ModelUsage(std::string_view model, const api::Usage& usage) {
+  const std::string name(model);
   const std::string help = "Tokens that models read (in) and wrote (out).";
   Raise(CounterOf("ybis_llm_tokens_total", help, {{"model", name}, {"direction", "in"}}),
         static_cast<double>(usage.tokens_in));

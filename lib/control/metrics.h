@@ -55,8 +55,11 @@ class Metrics {
   void SetQueueDepth(int64_t runs);
   /// A node of a run ended. `type` must be a known node type, since it becomes a label.
   void NodeFinished(std::string_view type, Seconds duration);
-  /// A call to a model ended; `result` is ok, replayed or error. `model` is a name of the configuration.
-  void ModelCall(std::string_view model, std::string_view result, const api::Usage& usage);
+  /// A call of a run to a model ended: answered, replayed (from the record), failed or refused. `model` is a
+  /// name of the configuration.
+  void ModelCall(std::string_view model, std::string_view result);
+  /// What a model was paid for.
+  void ModelUsage(std::string_view model, const api::Usage& usage);
   /// `decision` as the gate gave it; what is no known decision counts as "other".
   void GateOutcome(std::string_view decision);
   void LeasesExpired(int64_t leases);

@@ -1,0 +1,331 @@
+#include "operator/task/decide.h"
+
+#include <nlohmann/json.hpp>
+
+#include "operator/task/admission.h"
+#include "operator/task/job_spec.h"
+#include "operator/task/status.h"
+
+namespace ybis::op {
+namespace {
+
+using control::RunState;
+using kube::EventType;
+
+constexpr Duration kCatchUp = std::chrono::seconds(1);  // the watch brings it sooner
+constexpr Duration kCancelPoll = std::chrono::milliseconds(500);
+constexpr Duration kSlowLook = std::chrono::seconds(30);   // for what no watch tells of
+constexpr Duration kStartLook = std::chrono::seconds(10);  // for a pod that does not start
+constexpr Duration kEndGrace = std::chrono::seconds(30);   // for a runner to leave after its run has ended
+
+/// Decides one snapshot; a value that lives for one call.
+class Decision {
+ public:
+  Decision(const Snapshot& snapshot, const TaskSettings& settings, TimePoint now)
+      : s_(snapshot), settings_(settings), now_(now) {}
+
+  Plan Make() {
+    if (!s_.exists) return {};
+    if (!s_.current) return Wait(kCatchUp);
+    if (s_.task.spec.cancel || s_.task.meta.deletion_time) return Cancelled();
+    if (s_.create_problem) return JobNotMade();
+    if (WantsNewRun(s_) || !s_.run) return NewRun();
+    switch (s_.run->state) {
+      case RunState::kQueued:
+        return Show(Queued());
+      case RunState::kDispatched:
+        return Dispatched();
+      case RunState::kRunning:
+        return Running();
+      case RunState::kBlocked:
+        return Blocked();
+      default:
+        return Ended();
+    }
+  }
+
+ private:
+  Plan Wait(Duration delay) {
+    plan_.requeue_after = delay;
+    return std::move(plan_);
+  }
+
+  template <class T>
+  void Do(T action) {
+    plan_.actions.emplace_back(std::move(action));
+  }
+
+  /// Ends a plan with the status it leaves, and an event where the story goes on.
+  Plan Show(const Situation& situation, std::optional<EmitEvent> event = std::nullopt) {
+    api::TaskStatus wanted = BuildStatus(s_.task, s_.run, situation, now_);
+    const bool news = TellsNews(wanted);
+    if (StatusDiffers(*s_.object, wanted)) Do(PatchStatus{std::move(wanted)});
+    if (news && event) Do(std::move(*event));
+    return std::move(plan_);
+  }
+
+  /// Whether phase, run or reason changed: a new generation alone, or a longer text, is no event.
+  bool TellsNews(const api::TaskStatus& wanted) const {
+    const api::TaskStatus& shown = s_.task.status;
+    const auto* before = api::FindCondition(shown.conditions, "Succeeded");
+    const auto* after = api::FindCondition(wanted.conditions, "Succeeded");
+    const bool same_run =
+        shown.run.has_value() == wanted.run.has_value() && (!shown.run || shown.run->id == wanted.run->id);
+    return before == nullptr || shown.phase != wanted.phase || !same_run || before->reason != after->reason;
+  }
+
+  Plan NewRun() {
+    if (const auto rejection = FindRejection(s_, settings_)) return Rejected(*rejection);
+    if (s_.task.spec.suspend) {
+      return Show(
+          {Stage::kSuspended, "Suspended", "spec.suspend is true: nothing starts until it is taken away"});
+    }
+    control::TaskSubmission submission;
+    submission.uid = s_.task.meta.uid;
+    submission.namespace_name = s_.key.ns;
+    submission.name = s_.key.name;
+    submission.generation = s_.task.meta.generation;
+    submission.spec = s_.task.spec;
+    submission.workflow = *s_.workflow.spec;
+    submission.policy = control::EffectivePolicy(settings_.config, s_.task.spec);
+    Do(SubmitRun{std::move(submission), !s_.run.has_value()});
+    plan_.look_again = true;
+    return std::move(plan_);
+  }
+
+  Plan Rejected(const Rejection& rejection) {
+    if (rejection.may_pass) plan_.requeue_after = kSlowLook;
+    return Show({Stage::kRejected, rejection.reason, rejection.message, true},
+                EmitEvent{EventType::kWarning, rejection.reason, "Accept", rejection.message});
+  }
+
+  Situation Queued() const {
+    if (s_.task.spec.suspend)
+      return {Stage::kQueued, "Suspended", "spec.suspend is true: the run is held back"};
+    return {Stage::kQueued, "Queued", "the run waits for its turn"};
+  }
+
+  Plan Dispatched() {
+    if (s_.job) return Started();
+    if (s_.invalid) return Rejected({"InvalidSpec", s_.invalid->message});
+    if (s_.task.spec.suspend) return Show(Queued());
+    if (s_.run_api_ca.empty()) return Wait(kCatchUp);
+    const JobInputs inputs{s_.task, *s_.run, settings_.config, settings_.run_api_url, s_.run_api_ca};
+    Do(CreateJob{std::make_shared<nlohmann::json>(BuildJob(inputs)), s_.task.meta.uid, s_.run->run_id});
+    return Show(Underway(),
+                EmitEvent{EventType::kNormal, "RunStarted", "Dispatch",
+                          fmt::format("run {} started as Job {}", s_.run->number, JobName(s_.run->run_id))});
+  }
+
+  Situation Underway() const {
+    return {Stage::kRunning, "Running", fmt::format("run {} is under way", s_.run->number)};
+  }
+
+  /// The API server did not take the Job.
+  Plan JobNotMade() {
+    const std::string& why = s_.create_problem->message;
+    if (s_.create_problem->code == ErrorCode::kInvalid) {
+      return FailWith(api::FailureClass::kInvalid, "JobInvalid",
+                      "the API server refuses the run's Job: " + why);
+    }
+    plan_.requeue_after = kSlowLook;
+    const std::string note = "the run's Job cannot be made: " + why;
+    return Show({Stage::kRunning, "JobForbidden", note},
+                EmitEvent{EventType::kWarning, "JobForbidden", "Dispatch", note});
+  }
+
+  /// Its Job is there: it runs, or something about it is to be told or done.
+  Plan Started() {
+    if (s_.job->owner_uid != s_.task.meta.uid) return NameTaken();
+    if (s_.job->deleting) return Wait(kCatchUp);
+    if (s_.job->Ended()) return JobEnded();
+    // With a queue name the suspension is Kueue's to lift.
+    if (s_.job->suspended && !s_.task.spec.suspend && s_.task.spec.queue_name.empty()) {
+      Do(SuspendJob{s_.job->key, s_.job->uid, false});
+    }
+    if (const PodTrouble* trouble = FindTrouble()) {
+      const std::string note = trouble->message + SecretsHint(*trouble);
+      plan_.requeue_after = kSlowLook;
+      return Show({Stage::kRunning, trouble->reason, note},
+                  EmitEvent{EventType::kWarning, trouble->reason, "Run", note});
+    }
+    const bool started =
+        std::any_of(s_.pods.begin(), s_.pods.end(), [](const PodView& pod) { return pod.started; });
+    if (!started) plan_.requeue_after = kStartLook;
+    return Show(Underway());
+  }
+
+  Plan NameTaken() {
+    plan_.requeue_after = kSlowLook;
+    const std::string note = fmt::format(
+        "a Job named {} is there that is not this task's: delete it, and the run goes on", s_.job->key.name);
+    return Show({Stage::kRunning, "JobNameTaken", note, true},
+                EmitEvent{EventType::kWarning, "JobNameTaken", "Dispatch", note});
+  }
+
+  const PodTrouble* FindTrouble() const {
+    for (const PodView& pod : s_.pods) {
+      if (pod.trouble) return &*pod.trouble;
+    }
+    return nullptr;
+  }
+
+  std::string SecretsHint(const PodTrouble& trouble) const {
+    if (trouble.reason != "PodNotStarting" && trouble.reason != "CreateContainerConfigError") return {};
+    const api::RepositorySpec& repository = s_.task.spec.repository;
+    std::string names = repository.credentials_secret;
+    if (!repository.ca_bundle_secret.empty())
+      names += (names.empty() ? "" : ", ") + repository.ca_bundle_secret;
+    return names.empty() ? "" : fmt::format(" (the task names: {})", names);
+  }
+
+  Plan Running() {
+    // Tells nothing to the record when the run has found another runner since.
+    for (const PodView& pod : s_.pods) {
+      if (pod.ended) Do(ReportLost{s_.run->run_id, pod.uid});
+    }
+    if (s_.job) return Started();
+    // Its Job was deleted by hand or with its node. The lease tells when nobody can be writing any more: the
+    // watchdog then makes the run Dispatched, and the Job is made again.
+    plan_.requeue_after = kSlowLook;
+    return Show({Stage::kRunning, "JobLost",
+                 "the run's Job is gone: it is made again when the lost runner's lease is over"},
+                EmitEvent{EventType::kWarning, "JobLost", "Dispatch",
+                          fmt::format("Job {} is gone before its run ended", JobName(s_.run->run_id))});
+  }
+
+  /// The Job ended and the record knows of no end: a runner that finishes its run says so before it leaves.
+  Plan JobEnded() {
+    const JobView& job = *s_.job;
+    if (job.complete) {
+      return FailWith(api::FailureClass::kInfra, "RunnerLeftNoResult",
+                      fmt::format("Job {} succeeded, but its runner reported no result", job.key.name));
+    }
+    if (job.failed_reason == "DeadlineExceeded") {
+      return FailWith(api::FailureClass::kTimeout, "DeadlineExceeded",
+                      fmt::format("the run took longer than spec.limits.timeoutSeconds ({} s)",
+                                  s_.task.spec.limits.timeout_seconds));
+    }
+    if (job.failed_reason == "PodFailurePolicy") {
+      return FailWith(api::FailureClass::kInfra, "RunnerLeftNoResult",
+                      fmt::format("Job {} failed and its runner reported no result: {}", job.key.name,
+                                  job.failed_message));
+    }
+    return FailWith(
+        api::FailureClass::kInfra, "RunnerFailed",
+        fmt::format("Job {} failed ({}): {}", job.key.name, job.failed_reason, job.failed_message));
+  }
+
+  Plan FailWith(api::FailureClass failure_class, std::string reason, std::string message) {
+    if (message.size() > 1024) message.resize(1024);
+    Do(FailRun{s_.run->run_id, {failure_class, std::move(reason), std::move(message)}});
+    plan_.look_again = true;
+    return std::move(plan_);
+  }
+
+  Plan Blocked() {
+    const bool stop = s_.job && !s_.job->Ended() && !s_.job->suspended && !s_.job->deleting && OwnJob();
+    if (stop) Do(SuspendJob{s_.job->key, s_.job->uid, true});
+    const std::string reason =
+        s_.run->failure && !s_.run->failure->reason.empty() ? s_.run->failure->reason : "Blocked";
+    const std::string message =
+        s_.run->failure && !s_.run->failure->message.empty()
+            ? s_.run->failure->message
+            : "the gate wants a person's decision; gate.json of the run names the rules";
+    return Show({Stage::kBlocked, reason, message}, EmitEvent{EventType::kWarning, reason, "Gate", message});
+  }
+
+  Plan Ended() {
+    StopLeftovers();
+    const Situation situation = EndSituation();
+    const bool news = TellsNews(BuildStatus(s_.task, s_.run, situation, now_));
+    const EventType type = situation.stage == Stage::kFailed ? EventType::kWarning : EventType::kNormal;
+    Plan plan = Show(situation, EmitEvent{type, situation.reason, "Finish",
+                                          fmt::format("run {}: {}", s_.run->number, situation.message)});
+    // After the status: it is what tells a repeat that the run has been counted.
+    if (news) plan.actions.emplace_back(Outcome(situation.stage));
+    return plan;
+  }
+
+  Situation EndSituation() const {
+    const control::RunRecord& run = *s_.run;
+    if (run.state == RunState::kCompleted) {
+      const bool pushed = run.result && !run.result->branch.empty();
+      return {Stage::kCompleted, "Completed",
+              pushed ? "the change was approved and lies on branch " + run.result->branch
+                     : "the change was approved"};
+    }
+    const bool cancelled = run.state == RunState::kCancelled ||
+                           (run.failure && run.failure->failure_class == api::FailureClass::kCancelled);
+    if (cancelled) {
+      const bool says = run.failure && !run.failure->message.empty();
+      return {Stage::kCancelled, "Cancelled", says ? run.failure->message : "the task was cancelled"};
+    }
+    if (!run.failure) return {Stage::kFailed, "Failed", "the run failed", true};
+    const std::string& reason = run.failure->reason;
+    return {Stage::kFailed, reason.empty() ? std::string(ToString(run.failure->failure_class)) : reason,
+            run.failure->message, true};
+  }
+
+  CountOutcome Outcome(Stage stage) const {
+    CountOutcome outcome;
+    const control::RunRecord& run = *s_.run;
+    if (run.started && run.finished) outcome.duration = *run.finished - *run.started;
+    if (stage == Stage::kCancelled) outcome.failure_class = api::FailureClass::kCancelled;
+    if (stage == Stage::kFailed)
+      outcome.failure_class = run.failure ? run.failure->failure_class : api::FailureClass::kInfra;
+    return outcome;
+  }
+
+  bool OwnJob() const { return s_.job && s_.job->owner_uid == s_.task.meta.uid; }
+
+  /// A runner leaves by itself when its run has ended; one that does not is stopped, a cancelled one at once.
+  void StopLeftovers() {
+    if (!OwnJob() || s_.job->Ended() || s_.job->deleting) return;
+    const bool cancelled = s_.run->state == RunState::kCancelled;
+    const auto since = now_ - s_.run->finished.value_or(now_);
+    if (!cancelled && since < kEndGrace) {
+      plan_.requeue_after = kEndGrace;
+      return;
+    }
+    StopJob();
+  }
+
+  void StopJob() {
+    if (OwnJob() && !s_.job->Ended() && !s_.job->deleting) Do(DeleteJob{s_.job->key, s_.job->uid});
+    for (const PodView& pod : s_.pods) {
+      if (!pod.ended && !pod.killed) Do(DeletePod{pod.key, pod.uid});
+    }
+  }
+
+  Plan Cancelled() {
+    if (!s_.run) return Show({Stage::kCancelled, "Cancelled", "cancelled before it started"});
+    if (IsTerminal(s_.run->state)) return Ended();
+    if (!s_.run->cancel_requested) {
+      Do(CancelRun{s_.run->run_id, s_.task.spec.cancel ? "spec.cancel is true" : "the task was deleted"});
+      plan_.look_again = true;
+      return std::move(plan_);
+    }
+    StopJob();
+    const bool stopped =
+        !s_.job && std::all_of(s_.pods.begin(), s_.pods.end(), [](const PodView& p) { return p.ended; });
+    if (stopped)
+      return FailWith(api::FailureClass::kCancelled, "Cancelled",
+                      "the task was cancelled and its runner stopped");
+    plan_.requeue_after = kCancelPoll;
+    return Show({Stage::kCancelling, "Cancelling", "the run is being stopped"});
+  }
+
+  const Snapshot& s_;
+  const TaskSettings& settings_;
+  TimePoint now_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan Decide(const Snapshot& snapshot, const TaskSettings& settings, TimePoint now) {
+  return Decision(snapshot, settings, now).Make();
+}
+
+}  // namespace ybis::op

@@ -1,0 +1,34 @@
+#include "operator/task/reconciler.h"
+
+#include "operator/task/decide.h"
+
+namespace ybis::op {
+namespace {
+
+// Submit, dispatch and an unwilling API server make three; more would be a circle.
+constexpr int kMaxPasses = 5;
+
+bool Submits(const Plan& plan) {
+  return std::any_of(plan.actions.begin(), plan.actions.end(),
+                     [](const Action& action) { return std::holds_alternative<SubmitRun>(action); });
+}
+
+}  // namespace
+
+Result<ReconcileResult> TaskReconciler::Reconcile(const kube::Key& key, std::stop_token stop) {
+  bool submitted = false;
+  std::optional<CreateProblem> problem;
+  for (int pass = 0; pass < kMaxPasses; ++pass) {
+    YBIS_ASSIGN(Snapshot snapshot, observer_.Observe(key, stop));
+    snapshot.submitted = submitted;
+    snapshot.create_problem = problem;
+    const Plan plan = Decide(snapshot, settings_, clock_.Now());
+    YBIS_ASSIGN(problem, actor_.Act(snapshot, plan, stop));
+    submitted = submitted || Submits(plan);
+    if (!plan.look_again && !problem) return ReconcileResult{plan.requeue_after};
+  }
+  return Fail(ErrorCode::kInternal,
+              fmt::format("task {}: no rest after {} passes", key.ToString(), kMaxPasses));
+}
+
+}  // namespace ybis::op

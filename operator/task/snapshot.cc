@@ -1,0 +1,139 @@
+#include "operator/task/snapshot.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ybis::op {
+namespace {
+
+using nlohmann::json;
+
+constexpr auto kSlowStart = std::chrono::seconds(30);
+
+const json& Member(const json& object, const char* name) {
+  static const json null;
+  if (!object.is_object()) return null;
+  const auto found = object.find(name);
+  return found == object.end() ? null : *found;
+}
+
+std::string Text(const json& object, const char* name) {
+  const json& value = Member(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+const json* FindByType(const json& conditions, std::string_view type) {
+  if (!conditions.is_array()) return nullptr;
+  for (const json& condition : conditions) {
+    if (Text(condition, "type") == type) return &condition;
+  }
+  return nullptr;
+}
+
+bool HoldsTrue(const json& conditions, std::string_view type) {
+  const json* condition = FindByType(conditions, type);
+  return condition != nullptr && Text(*condition, "status") == "True";
+}
+
+/// Waiting reasons that do not pass by themselves, with what to look at.
+std::string Advice(const std::string& reason) {
+  if (reason == "ImagePullBackOff" || reason == "ErrImagePull" || reason == "InvalidImageName") {
+    return "the runner's image cannot be pulled: check its name and the node's access to the registry";
+  }
+  if (reason == "CreateContainerConfigError" || reason == "CreateContainerError" ||
+      reason == "RunContainerError") {
+    return "the runner's container cannot be made: check the Secrets that the task names";
+  }
+  if (reason == "ErrImageNeverPull") return "the runner's image is not on the node and may not be pulled";
+  return {};
+}
+
+std::optional<PodTrouble> WaitingTrouble(const json& pod) {
+  const json& statuses = Member(Member(pod, "status"), "containerStatuses");
+  if (!statuses.is_array()) return std::nullopt;
+  for (const json& status : statuses) {
+    const json& waiting = Member(Member(status, "state"), "waiting");
+    const std::string reason = Text(waiting, "reason");
+    const std::string advice = Advice(reason);
+    // The kubelet's own text carries back-off times that change at each try; as a status it would be written
+    // each time.
+    if (!advice.empty()) return PodTrouble{reason == "ErrImagePull" ? "ImagePullBackOff" : reason, advice};
+  }
+  return std::nullopt;
+}
+
+std::optional<PodTrouble> SchedulingTrouble(const json& pod) {
+  const json* scheduled = FindByType(Member(Member(pod, "status"), "conditions"), "PodScheduled");
+  if (scheduled == nullptr || Text(*scheduled, "status") != "False") return std::nullopt;
+  if (Text(*scheduled, "reason") != "Unschedulable") return std::nullopt;
+  return PodTrouble{"Unschedulable", "no node can take the runner's pod: " + Text(*scheduled, "message")};
+}
+
+/// A missing Secret of a volume shows nowhere in a pod's status: all that is seen is that nothing happens.
+std::optional<PodTrouble> SlowStart(const json& pod, TimePoint now) {
+  const auto created = ParseRfc3339(Text(Member(pod, "metadata"), "creationTimestamp"));
+  if (!created || now - *created < kSlowStart) return std::nullopt;
+  return PodTrouble{"PodNotStarting",
+                    "the runner's pod has been waiting for over 30 seconds: a Secret that the task names may "
+                    "be missing, or "
+                    "its volume cannot be made; `kubectl describe pod` tells"};
+}
+
+bool HasStarted(const json& pod) {
+  const json& statuses = Member(Member(pod, "status"), "containerStatuses");
+  if (!statuses.is_array()) return false;
+  return std::any_of(statuses.begin(), statuses.end(), [](const json& status) {
+    const json& state = Member(status, "state");
+    return state.is_object() && (state.contains("running") || state.contains("terminated"));
+  });
+}
+
+}  // namespace
+
+bool WantsNewRun(const Snapshot& snapshot) {
+  if (snapshot.submitted || snapshot.invalid) return false;
+  if (!snapshot.run) return true;
+  const std::string& token = snapshot.task.spec.rerun_token;
+  return IsTerminal(snapshot.run->state) && !token.empty() && token != snapshot.run->rerun_token;
+}
+
+JobView ViewJob(const json& job) {
+  JobView view;
+  view.key = kube::KeyOf(job);
+  view.uid = kube::MetaString(job, "uid");
+  view.owner_uid = kube::ControllerUid(job);
+  view.deleting = !kube::MetaString(job, "deletionTimestamp").empty();
+  view.suspended = Member(Member(job, "spec"), "suspend") == true;
+  const json& conditions = Member(Member(job, "status"), "conditions");
+  view.complete = HoldsTrue(conditions, "Complete");
+  view.failed = HoldsTrue(conditions, "Failed");
+  if (view.failed) {
+    view.failed_reason = Text(*FindByType(conditions, "Failed"), "reason");
+    view.failed_message = Text(*FindByType(conditions, "Failed"), "message");
+  }
+  return view;
+}
+
+PodView ViewPod(const json& pod, TimePoint now) {
+  PodView view;
+  view.key = kube::KeyOf(pod);
+  view.uid = kube::MetaString(pod, "uid");
+  view.deleting = !kube::MetaString(pod, "deletionTimestamp").empty();
+  const json& grace = Member(Member(pod, "metadata"), "deletionGracePeriodSeconds");
+  view.killed = view.deleting && grace.is_number_integer() && grace.get<int64_t>() <= 1;
+  const std::string phase = Text(Member(pod, "status"), "phase");
+  view.ended = phase == "Succeeded" || phase == "Failed";
+  view.started = view.ended || HasStarted(pod);
+  if (view.started || view.deleting) return view;
+  view.trouble = WaitingTrouble(pod);
+  if (!view.trouble) view.trouble = SchedulingTrouble(pod);
+  if (!view.trouble) view.trouble = SlowStart(pod, now);
+  return view;
+}
+
+bool HasLabel(const json& object, std::string_view label, const std::string& value) {
+  return Text(Member(Member(object, "metadata"), "labels"), std::string(label).c_str()) == value;
+}
+
+std::string JobName(const std::string& run_id) { return "ybis-" + run_id; }
+
+}  // namespace ybis::op

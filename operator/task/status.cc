@@ -1,0 +1,151 @@
+#include "operator/task/status.h"
+
+#include <nlohmann/json.hpp>
+
+#include "operator/task/snapshot.h"
+
+namespace ybis::op {
+namespace {
+
+constexpr size_t kMaxArtifacts = 64;  // of the schema
+constexpr size_t kMaxMessage = 1024;
+
+std::string Cut(std::string text) {
+  if (text.size() <= kMaxMessage) return text;
+  size_t end = kMaxMessage - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
+  return text.substr(0, end) + "...";
+}
+
+/// Builds the list in one fixed order, keeping the transition times of what did not change.
+class Conditions {
+ public:
+  Conditions(const api::Task& task, TimePoint now) : task_(task), now_(now) {}
+
+  void Add(const char* type, const char* status, const std::string& reason, const std::string& message) {
+    const api::Condition* before = api::FindCondition(task_.status.conditions, type);
+    const bool same = before != nullptr && before->status == status;
+    list_.push_back(
+        {type, status, reason, Cut(message), task_.meta.generation, same ? before->last_transition : now_});
+  }
+  std::vector<api::Condition> Take() { return std::move(list_); }
+
+ private:
+  const api::Task& task_;
+  TimePoint now_;
+  std::vector<api::Condition> list_;
+};
+
+const char* SucceededStatus(Stage stage) {
+  if (stage == Stage::kCompleted) return "True";
+  return stage == Stage::kFailed || stage == Stage::kCancelled ? "False" : "Unknown";
+}
+
+std::vector<api::Condition> BuildConditions(const api::Task& task, const Situation& situation,
+                                            TimePoint now) {
+  const auto& [stage, reason, message, stalled] = situation;
+  Conditions conditions(task, now);
+  if (stage == Stage::kRejected) {
+    conditions.Add("Accepted", "False", reason, message);
+  } else {
+    conditions.Add("Accepted", "True", "Accepted", "the task is recorded and its workflow is valid");
+  }
+  conditions.Add("Succeeded", SucceededStatus(stage), reason, message);
+  const bool waits = stage == Stage::kBlocked;
+  conditions.Add("AwaitingApproval", waits ? "True" : "False", waits ? reason : "NotWaiting",
+                 waits ? message : "");
+  const bool moving = InProgress(stage) && !stalled;
+  conditions.Add("Reconciling", moving ? "True" : "False", moving ? reason : "Settled",
+                 moving ? message : "");
+  conditions.Add("Stalled", stalled ? "True" : "False", stalled ? reason : "NotStalled",
+                 stalled ? message : "");
+  return conditions.Take();
+}
+
+api::RunStatus BuildRun(const api::Task& task, const control::RunRecord& run, bool in_progress) {
+  api::RunStatus out;
+  out.id = run.run_id;
+  out.number = run.number;
+  out.attempt = run.state == control::RunState::kQueued ? run.attempt : std::max<int64_t>(1, run.attempt);
+  if (run.state != control::RunState::kQueued) out.job_name = JobName(run.run_id);
+  out.node = run.node;
+  out.start_time = run.started;
+  out.completion_time = run.finished;
+  const auto& shown = task.status.run;
+  if (in_progress && shown && shown->id == out.id && shown->attempt == out.attempt) {
+    out.node = shown->node;
+    out.start_time = shown->start_time;
+  }
+  return out;
+}
+
+std::vector<api::ArtifactRef> ShownArtifacts(const control::RunRecord& run) {
+  auto artifacts = run.artifacts;
+  // The standard artifacts lie at the top; the nodes' own files are many and stay in the record.
+  std::stable_partition(artifacts.begin(), artifacts.end(), [](const api::ArtifactRef& artifact) {
+    return artifact.name.find('/') == std::string::npos;
+  });
+  if (artifacts.size() > kMaxArtifacts) artifacts.resize(kMaxArtifacts);
+  return artifacts;
+}
+
+void AddOutcome(const control::RunRecord& run, api::TaskStatus& status) {
+  status.result = run.result;
+  status.verification = run.verification;
+  status.usage = run.usage;
+  status.artifacts = ShownArtifacts(run);
+  status.failure = run.failure;
+  if (status.failure) status.failure->message = Cut(status.failure->message);
+}
+
+}  // namespace
+
+bool InProgress(Stage stage) {
+  return stage != Stage::kCompleted && stage != Stage::kFailed && stage != Stage::kCancelled;
+}
+
+api::TaskPhase PhaseOf(Stage stage) {
+  switch (stage) {
+    case Stage::kRejected:
+    case Stage::kSuspended:
+      return api::TaskPhase::kPending;
+    case Stage::kQueued:
+      return api::TaskPhase::kQueued;
+    case Stage::kRunning:
+    case Stage::kCancelling:
+      return api::TaskPhase::kRunning;
+    case Stage::kBlocked:
+      return api::TaskPhase::kBlocked;
+    case Stage::kCompleted:
+      return api::TaskPhase::kCompleted;
+    case Stage::kFailed:
+      return api::TaskPhase::kFailed;
+    case Stage::kCancelled:
+      return api::TaskPhase::kCancelled;
+  }
+  return api::TaskPhase::kPending;
+}
+
+api::TaskStatus BuildStatus(const api::Task& task, const std::optional<control::RunRecord>& run,
+                            const Situation& situation, TimePoint now) {
+  api::TaskStatus status;
+  status.observed_generation = task.meta.generation;
+  status.conditions = BuildConditions(task, situation, now);
+  status.phase = PhaseOf(situation.stage);
+  const bool shows_outcome = !InProgress(situation.stage) || situation.stage == Stage::kBlocked;
+  if (run) {
+    status.run = BuildRun(task, *run, !shows_outcome);
+    if (shows_outcome) AddOutcome(*run, status);
+  }
+  if (situation.stage == Stage::kRejected) {
+    status.failure = api::Failure{api::FailureClass::kInvalid, situation.reason, Cut(situation.message)};
+  }
+  return status;
+}
+
+bool StatusDiffers(const nlohmann::json& stored_object, const api::TaskStatus& wanted) {
+  const auto stored = stored_object.find("status");
+  return stored == stored_object.end() || *stored != api::ToJson(wanted);
+}
+
+}  // namespace ybis::op
