@@ -51,7 +51,7 @@ std::string HostName() {
 
 void AddFlags(CLI::App& app, runner::RunnerFlags& flags, std::string& log_format, std::string& log_level) {
   app.add_option("--run-id", flags.run_id, "the run to walk")->envname("YBIS_RUN_ID")->required();
-  app.add_option("--api-url", flags.api_url, "the control core's Run API, https://host:port")
+  app.add_option("--api-url", flags.api_url, "the control core's Run API: https://host:port or unix:/path")
       ->envname("YBIS_API_URL")
       ->required();
   app.add_option("--api-ca", flags.api_ca, "PEM file that verifies it; empty = the system's")

@@ -40,11 +40,18 @@ EngineSettings SettingsOf(const RunnerFlags& flags) {
                         .allow_insecure_http = flags.allow_insecure_git}};
 }
 
-/// Secrets that a sandboxed command must never read, whatever the machine's layout.
+bool IsBelow(const std::filesystem::path& path, const std::filesystem::path& folder) {
+  const auto relative = path.lexically_relative(folder);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+/// Secrets that a sandboxed command must never read, whatever the machine's layout. The token's whole folder,
+/// since a projected token is a link within it, unless the volume lies there too.
 std::vector<std::filesystem::path> HiddenFrom(const RunnerFlags& flags) {
   std::vector<std::filesystem::path> hidden = {flags.workspace / "private"};
   if (!flags.git_credentials_dir.empty()) hidden.push_back(flags.git_credentials_dir);
-  if (!flags.token_file.empty()) hidden.push_back(flags.token_file.parent_path());
+  const std::filesystem::path token_dir = flags.token_file.parent_path();
+  hidden.push_back(IsBelow(flags.workspace, token_dir) ? flags.token_file : token_dir);
   return hidden;
 }
 

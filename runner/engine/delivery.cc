@@ -44,9 +44,9 @@ Outcome<void> EnsurePatch(const api::Checkpoint& checkpoint, git::Worktree& tree
 }
 
 /// Another runner may have taken over while this one slept: ask before what cannot be taken back.
-Outcome<void> ProveLease(RunApi& api, int64_t epoch, std::stop_token stop) {
+Outcome<void> ProveLease(RunApi& api, Clock& clock, int64_t epoch, std::stop_token stop) {
   const auto beat = Retry<api::HeartbeatResponse>(
-      {}, SystemClock(), stop, [&] { return api.Heartbeat({.epoch = epoch, .node = "deliver"}, stop); });
+      {}, clock, stop, [&] { return api.Heartbeat({.epoch = epoch, .node = "deliver"}, stop); });
   if (!beat) return FaultUnexpected(FaultOf(FaultSource::kRunApi, beat.error()));
   if (beat->cancel) return FaultUnexpected(Fault{FaultKind::kStop, {.message = "cancelled"}});
   return {};
@@ -70,7 +70,7 @@ std::string CommitMessage(const api::RunOrder& order, const api::Checkpoint& che
 }
 
 Outcome<Delivered> Deliver(const api::RunOrder& order, const api::Checkpoint& checkpoint, git::Worktree& tree,
-                           RunApi& api, Journal& journal, int64_t epoch, std::stop_token stop) {
+                           RunApi& api, Journal& journal, Clock& clock, int64_t epoch, std::stop_token stop) {
   Delivered out{.branch = DeliveryBranch(order)};
   YBIS_TRY_FAULT(kGit, git::CheckBranchName(out.branch));
   YBIS_PASS(EnsurePatch(checkpoint, tree, stop));
@@ -78,7 +78,7 @@ Outcome<Delivered> Deliver(const api::RunOrder& order, const api::Checkpoint& ch
   YBIS_ASSIGN_FAULT(
       kGit, out.commit,
       tree.Commit({.message = CommitMessage(order, checkpoint), .author = who, .committer = who}, stop));
-  YBIS_PASS(ProveLease(api, epoch, stop));
+  YBIS_PASS(ProveLease(api, clock, epoch, stop));
   YBIS_ASSIGN_FAULT(kGit, const git::PushResult pushed,
                     tree.Push(out.commit, out.branch, std::nullopt, stop));
   YBIS_PASS(journal.Event(

@@ -25,6 +25,6 @@ struct Delivered {
 /// another attempt makes the same commit and finds it pushed already. The lease is proven just before the
 /// push, since a push cannot be fenced.
 Outcome<Delivered> Deliver(const api::RunOrder& order, const api::Checkpoint& checkpoint, git::Worktree& tree,
-                           RunApi& api, Journal& journal, int64_t epoch, std::stop_token stop);
+                           RunApi& api, Journal& journal, Clock& clock, int64_t epoch, std::stop_token stop);
 
 }  // namespace ybis::runner

@@ -118,7 +118,7 @@ Outcome<api::FinishReport> Engine::Close(const api::RunOrder& order, const api::
   api::FinishReport report = ReportOf(conclusion, checkpoint);
   if (conclusion.kind == Conclusion::Kind::kDeliver) {
     YBIS_TAKE(const Delivered delivered,
-              Deliver(order, checkpoint, *tree, api_, journal, lease_.epoch, stop_.token()));
+              Deliver(order, checkpoint, *tree, api_, journal, clock_, lease_.epoch, stop_.token()));
     report.result->branch = delivered.branch;
     report.result->commit = delivered.commit;
   }

@@ -1,0 +1,148 @@
+// Node types and routes that the native workflow does not show.
+#include "tests/runner/engine/engine_fixture.h"
+
+namespace ybis::runner {
+namespace {
+
+using nlohmann::json;
+
+class NodesWalkTest : public EngineTest {
+ protected:
+  /// A workflow of the given nodes; the first is the entry, the last the exit.
+  void Use(const json& nodes) {
+    const json spec = {
+        {"entryPoint", nodes.front()["name"]}, {"exitPoints", {nodes.back()["name"]}}, {"nodes", nodes}};
+    auto workflow = api::ParseWorkflowSpec(spec, "w");
+    ASSERT_TRUE(workflow) << workflow.error().message;
+    core_.order.workflow = *workflow;
+  }
+  json Output(const std::string& name) { return json::parse(core_.artifacts.at(name)); }
+};
+
+const json kVerifyAndGate = {{{"name", "verify"}, {"type", "verifier"}, {"next", {"gate"}}},
+                             {{"name", "gate"}, {"type", "gate"}}};
+
+json Then(json first) {
+  first["next"] = {"verify"};
+  json nodes = {first};
+  nodes.insert(nodes.end(), kVerifyAndGate.begin(), kVerifyAndGate.end());
+  return nodes;
+}
+
+TEST_F(NodesWalkTest, ExecutorAppliesAGivenPatch) {
+  const std::string patch =
+      "--- a/app.py\n+++ b/app.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return 'hi'\n+    return 'hello'\n";
+  Use(Then(
+      {{"name", "execute"}, {"type", "executor"}, {"config", {{"adapter", "patch"}, {"patch", patch}}}}));
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(core_.finish->outcome, "Completed")
+      << (core_.finish->failure ? core_.finish->failure->message : "");
+  EXPECT_EQ(server_.Show("ybis/greet-1", "app.py"), "def greet():\n    return 'hello'");
+  EXPECT_EQ(core_.paid_calls, 0);
+}
+
+TEST_F(NodesWalkTest, ExecutorRefusesAPatchThatDoesNotApply) {
+  Use(Then(
+      {{"name", "execute"},
+       {"type", "executor"},
+       {"config", {{"adapter", "patch"}, {"patch", "--- a/no.py\n+++ b/no.py\n@@ -1 +1 @@\n-x\n+y\n"}}}}));
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "PatchRejected");
+  EXPECT_NE(core_.finish->failure->message.find("no.py"), std::string::npos);
+}
+
+TEST_F(NodesWalkTest, CommandNodeChangesBecomeThePatch) {
+  core_.order.spec.parameters = {{"word", "moin"}};
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"rewrite", "{{word}}"}}}}}));
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    if (request.argv.front() == "rewrite") {
+      (void)WriteFileAtomic(request.worktree / "app.py", request.argv.at(1) + "\n");
+    }
+    return CommandResult{.exit_code = 0};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(server_.Show("ybis/greet-1", "app.py"), "moin");
+}
+
+TEST_F(NodesWalkTest, AFailedCommandLeavesNoChangeBehind) {
+  Use({{{"name", "codemod"},
+        {"type", "command"},
+        {"config", {{"argv", {"rewrite"}}}},
+        {"next", {"verify", "error_handler"}}},
+       {{"name", "verify"}, {"type", "verifier"}, {"next", {"error_handler"}}},
+       {{"name", "error_handler"}, {"type", "passthrough"}}});
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    (void)WriteFileAtomic(request.worktree / "half.txt", "half done\n");
+    return CommandResult{.exit_code = 2, .output = "it broke\n"};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.nodes.back().node, "error_handler");
+  EXPECT_EQ(core_.finish->failure->reason, "CommandFailed");
+  EXPECT_NE(core_.finish->failure->message.find("it broke"), std::string::npos);
+  EXPECT_EQ(core_.checkpoint->patch, "");
+}
+
+TEST_F(NodesWalkTest, NamesAConfigurationThatIsWrong) {
+  Use(Then({{"name", "execute"}, {"type", "executor"}, {"config", {{"adapter", "magic"}}}}));
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "NodeConfigInvalid");
+  EXPECT_NE(core_.finish->failure->message.find("adapter"), std::string::npos);
+}
+
+TEST_F(NodesWalkTest, VerifierSkipsDetectedChecksWhoseToolIsMissing) {
+  class NoMake final : public CommandRunner {
+   public:
+    Result<CommandResult> Run(const CommandRequest&, std::stop_token) override {
+      ++runs;
+      return CommandResult{.exit_code = 0};
+    }
+    bool IsInstalled(const std::string& program) const override { return program != "make"; }
+    int runs = 0;
+  } commands;
+  server_.Commit("Makefile", "test:\n\ttrue\n");
+  server_.Commit("tests/test_app.py", "def test(): pass\n");
+  core_.order.spec.verification.commands.clear();
+  Engine engine({.run_id = core_.order.run_id, .workspace = {.directory = volume_->path()}}, core_, commands,
+                SystemClock());
+  EXPECT_EQ(engine.Run({}), ExitCode::kDone);
+  EXPECT_EQ(commands.runs, 1);
+  const json report = Output("verifier.json");
+  EXPECT_EQ(report["source"], "detected");
+  EXPECT_EQ(report["checks"][0]["name"], "pytest");
+  EXPECT_EQ(report["skipped"][0]["name"], "make test");
+  EXPECT_EQ(core_.finish->outcome, "Completed");
+}
+
+TEST_F(NodesWalkTest, GateTrustsNoVerificationOfAnotherPatch) {
+  // Verified, then edited again, then judged: the old result says nothing about the new change.
+  Use({{{"name", "verify"}, {"type", "verifier"}, {"next", {"execute"}}},
+       {{"name", "execute"}, {"type", "executor"}, {"next", {"gate"}}},
+       {{"name", "gate"}, {"type", "gate"}}});
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(core_.finish->outcome, "Blocked");
+  EXPECT_NE(core_.finish->failure->message.find("verified"), std::string::npos);
+  EXPECT_EQ(server_.Branches(), std::vector<std::string>{"main"});
+}
+
+TEST_F(NodesWalkTest, FollowsConditionalEdgesPastABlockedGate) {
+  plan_files_ = {{{"path", "ci/pipeline.yml"}, {"action", "modify"}}};
+  edits_ = {WriteEdit("ci/pipeline.yml", "steps: [x]\n")};
+  core_.order.workflow.nodes[4].next.insert(
+      core_.order.workflow.nodes[4].next.begin(),
+      api::Edge{"done",
+                api::When{"gate.decision", api::When::Op::kEquals, std::make_shared<json>("blocked")}});
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(core_.nodes.back().node, "done");
+  EXPECT_EQ(core_.finish->outcome, "Blocked") << "the walk went on, but nothing was approved";
+}
+
+TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
+  Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b"}}, {"maxVisits", 2}},
+       {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}}});
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "VisitLimitReached");
+  EXPECT_EQ(core_.nodes.size(), 4U);
+}
+
+}  // namespace
+}  // namespace ybis::runner
