@@ -29,6 +29,13 @@ target_include_directories(ybis_pch PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DI
 target_compile_options(ybis_pch PRIVATE ${YBIS_WARNINGS})
 target_link_libraries(ybis_pch PUBLIC nlohmann_json::nlohmann_json fmt::fmt Threads::Threads)
 target_precompile_headers(ybis_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+# ccache would tell precompiled headers apart by their bytes, which hold the checkout's path. It takes this sum of what they are
+# made from instead, so that a fresh clone finds what another has compiled.
+file(SHA256 ${CMAKE_SOURCE_DIR}/cmake/pch.h ybis_pch_text)
+string(TOUPPER "${CMAKE_BUILD_TYPE}" ybis_build_type)
+string(SHA256 ybis_pch_sum "${ybis_pch_text} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} ${CMAKE_CXX_FLAGS} \
+${CMAKE_CXX_FLAGS_${ybis_build_type}} ${YBIS_SANITIZE} ${nlohmann_json_VERSION} ${fmt_VERSION}")
+file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/ybis_pch.dir/cmake_pch.hxx.gch.sum "${ybis_pch_sum}")
 
 function(ybis_target name)
   target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/lib)

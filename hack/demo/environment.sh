@@ -91,7 +91,7 @@ environment_services() {
 
 environment_install() {
   step "helm: ybis in namespace $SYSTEM_NAMESPACE"
-  kubectl apply -f crds/ >/dev/null
+  kubectl apply --server-side --force-conflicts -f crds/ >/dev/null
   helm upgrade --install "$RELEASE" charts/ybis --namespace "$SYSTEM_NAMESPACE" "${values[@]}" \
     --set "podAnnotations.ybis\.dev/image=$(image_digest ybis-operator)" --wait --timeout 5m >/dev/null
   kubectl -n "$DEMO_NAMESPACE" rollout status deployment/git deployment/recorded-model --timeout=2m >/dev/null
