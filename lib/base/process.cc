@@ -24,7 +24,6 @@ using std::chrono::milliseconds;
 
 // From SIGTERM to SIGKILL, after the deadline and after a stop request.
 constexpr milliseconds kTimeoutGrace{2'000};
-constexpr milliseconds kCancelGrace{50};
 // How long what the program left in its pipes is read after everything has been killed.
 constexpr milliseconds kDrainLimit{250};
 constexpr milliseconds kInspectPeriod{200};
@@ -147,7 +146,7 @@ class Conversation {
     const auto now = SteadyClock::now();
     if (stop_.stop_requested() && !cancelled_) {
       cancelled_ = true;
-      Terminate(now + kCancelGrace);
+      Terminate(now + spec_.cancel_grace);
     } else if (!kill_at_ && now >= Deadline()) {
       timed_out_ = true;
       Terminate(now + kTimeoutGrace);

@@ -19,6 +19,8 @@ struct ProcessSpec {
   std::filesystem::path directory;         ///< working directory; empty = the caller's
   std::string input;                       ///< standard input, then end of file
   std::chrono::milliseconds timeout{60'000};
+  /// Between the SIGTERM of a stop request and SIGKILL.
+  std::chrono::milliseconds cancel_grace{50};
   size_t max_output = 1024 * 1024;  ///< of each stream; the middle is cut, head and tail are kept
   /// Runs in the child after fork, before exec (async-signal-safe calls only); non-zero = errno to fail with.
   std::function<int()> before_exec;

@@ -55,7 +55,8 @@ struct TaskQueue::Impl {
   Result<Admission> AdmitIn(Transaction& tx, const std::string& admission, int64_t max);
   Status Fill(QueueStore& queue, AdmissionPlan& plan, QueueHints& hints) const;
   Result<std::vector<std::string>> SubmitIn(Transaction& tx, const TaskSubmission& submission,
-                                            const std::string& admission, QueueHints& hints);
+                                            const std::string& admission, int64_t max, QueueHints& hints);
+  Result<std::vector<RunRecord>> SubmitUpTo(const TaskSubmission& submission, int64_t max);
   Status Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
                  const TaskSubmission& submission);
   Result<std::vector<RunRecord>> Read(const std::vector<std::string>& run_ids);
@@ -125,7 +126,7 @@ Status TaskQueue::Impl::Refresh(RunStore& runs, QueueStore& queue, const store::
 }
 
 Result<std::vector<std::string>> TaskQueue::Impl::SubmitIn(Transaction& tx, const TaskSubmission& submission,
-                                                           const std::string& admission,
+                                                           const std::string& admission, int64_t max,
                                                            QueueHints& committed_hints) {
   RunStore runs(tx);
   QueueStore queue(tx);
@@ -142,15 +143,15 @@ Result<std::vector<std::string>> TaskQueue::Impl::SubmitIn(Transaction& tx, cons
   } else if (submission.generation > known_generation) {
     YBIS_TRY(Refresh(runs, queue, *existing, submission));
   }
-  YBIS_ASSIGN(auto admitted, AdmitIn(tx, admission, kNoLimit));
+  YBIS_ASSIGN(auto admitted, AdmitIn(tx, admission, max));
   committed_hints = admitted.hints;
   return std::move(admitted.run_ids);
 }
 
 Result<std::vector<RunRecord>> TaskQueue::Impl::Read(const std::vector<std::string>& run_ids) {
   if (run_ids.empty()) return std::vector<RunRecord>{};
-  YBIS_ASSIGN(const auto rows,
-              pool.Single([&](Transaction& tx) { return RunStore(tx).FindAll(run_ids); }, stop));
+  YBIS_ASSIGN(const auto rows, pool.Single([&](Transaction& tx) { return RunStore(tx).FindAll(run_ids); },
+                                           stop, InDoubt::kRepeat));
   return ToRecords(rows);
 }
 
@@ -186,16 +187,29 @@ Result<std::optional<RunRecord>> TaskQueue::LatestRun(const std::string& task_ui
   return record;
 }
 
-Result<RunRecord> TaskQueue::Submit(const TaskSubmission& submission) {
+/// Records it, admits at most `max` runs and returns those.
+Result<std::vector<RunRecord>> TaskQueue::Impl::SubmitUpTo(const TaskSubmission& submission, int64_t max) {
   const std::string admission = NewUuid();
-  QueueHints hints;
-  const auto work = [&](Transaction& tx) { return impl_->SubmitIn(tx, submission, admission, hints); };
-  YBIS_ASSIGN(const auto run_ids, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
-  *impl_->hints.Lock() = hints;
-  YBIS_ASSIGN(const auto admitted, impl_->Read(run_ids));
+  QueueHints next;
+  const auto work = [&](Transaction& tx) { return SubmitIn(tx, submission, admission, max, next); };
+  YBIS_ASSIGN(const auto run_ids, pool.Transact(work, stop, InDoubt::kRepeat));
+  *hints.Lock() = next;
+  return Read(run_ids);
+}
+
+Result<RunRecord> TaskQueue::Submit(const TaskSubmission& submission) {
+  YBIS_ASSIGN(const auto admitted, impl_->SubmitUpTo(submission, kNoLimit));
   NotifyTasks(impl_->pool, KeysOf(admitted), impl_->stop);
   YBIS_ASSIGN(auto latest, LatestRun(submission.uid));
   if (!latest) return ybis::Fail(ErrorCode::kInternal, "a submitted run is gone: task " + submission.uid);
+  return std::move(*latest);
+}
+
+Result<RunRecord> TaskQueue::Enqueue(const TaskSubmission& submission) {
+  YBIS_TRY(impl_->SubmitUpTo(submission, 0));
+  YBIS_ASSIGN(auto latest, LatestRun(submission.uid));
+  if (!latest) return ybis::Fail(ErrorCode::kInternal, "a submitted run is gone: task " + submission.uid);
+  NotifyTasks(impl_->pool, KeysOf({*latest}), impl_->stop);
   return std::move(*latest);
 }
 
@@ -212,6 +226,23 @@ Result<std::vector<RunRecord>> TaskQueue::AdmitUpTo(int64_t max) {
   YBIS_ASSIGN(auto runs, impl_->Read(done.run_ids));
   NotifyTasks(impl_->pool, KeysOf(runs), impl_->stop);
   return runs;
+}
+
+Result<bool> TaskQueue::AdmitRun(const std::string& run_id) {
+  const std::string admission = NewUuid();
+  const auto work = [&](Transaction& tx) -> Result<bool> {
+    QueueStore queue(tx);
+    YBIS_TRY(queue.Lock());
+    QueueHints all;
+    YBIS_ASSIGN(const auto active, queue.Active(all));
+    YBIS_ASSIGN(const auto row, queue.Find(run_id));
+    if (!row) return true;
+    AdmissionPlan plan(impl_->limits, active, 1);
+    if (!plan.Take(*row)) return false;
+    YBIS_TRY(queue.Admit(plan.taken(), admission));
+    return true;
+  };
+  return impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat);
 }
 
 Status TaskQueue::Cancel(const std::string& run_id, const std::string& reason) {

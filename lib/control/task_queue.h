@@ -30,8 +30,13 @@ class TaskQueue final : public TaskRecords {
   Status RecordEvent(const std::string& run_id, const std::string& key, const std::string& type,
                      const std::string& message) override;
 
+  /// Submit without admitting anything: whoever has room for it admits it, and is told of it.
+  Result<RunRecord> Enqueue(const TaskSubmission& submission);
   /// Admits at most `max` runs: what a local worker with one free place asks for.
   Result<std::vector<RunRecord>> AdmitUpTo(int64_t max);
+  /// Admits this one run, ahead of its turn but within the limits: what somebody waits for in the foreground.
+  /// False while there is no room; true when it has its place already.
+  Result<bool> AdmitRun(const std::string& run_id);
   /// Runs that are waiting; for metrics.
   Result<int64_t> Depth();
 

@@ -7,9 +7,8 @@ namespace {
 
 constexpr int64_t kAdmissionLock = 0x5942'4953'0002;
 
-bool HintsHold(const QueueHints& hints, const std::string& server_start, int64_t queue_last,
-               int64_t lease_last) {
-  return hints.server_start == server_start && hints.active <= lease_last &&
+bool HintsHold(const QueueHints& hints, const std::string& server, int64_t queue_last, int64_t lease_last) {
+  return hints.server == server && hints.active <= lease_last &&
          std::all_of(hints.waiting.begin(), hints.waiting.end(),
                      [&](int64_t at) { return at <= queue_last; });
 }
@@ -46,7 +45,8 @@ Result<std::vector<ActiveRow>> QueueStore::Active(QueueHints& hints) {
         const auto rows,
         tx_.Exec(
             "SELECT s.start, s.queue_last, s.lease_last, l.position, l.run_id, l.namespace, l.lane, "
-            "l.admission FROM (SELECT pg_postmaster_start_time()::text AS start, "
+            "l.admission FROM (SELECT pg_postmaster_start_time()::text || ' ' || "
+            "'queue_position'::regclass::oid AS start, "
             "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM queue_position) AS queue_last, "
             "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM lease_position) AS lease_last) s "
             "LEFT JOIN leases l ON l.position > $1 ORDER BY l.position",
@@ -86,6 +86,15 @@ Result<std::vector<WaitingRow>> QueueStore::Waiting(const std::array<int64_t, kP
     return std::tie(left.priority, left.position) < std::tie(right.priority, right.position);
   });
   return waiting;
+}
+
+Result<std::optional<WaitingRow>> QueueStore::Find(const std::string& run_id) {
+  YBIS_ASSIGN(
+      const auto rows,
+      tx_.Exec("SELECT priority, position, run_id, namespace, lane FROM queue WHERE run_id = $1", {run_id}));
+  if (rows.empty()) return std::nullopt;
+  return WaitingRow{static_cast<int>(rows[0].Int(0)), rows[0].Int(1), rows[0].Text(2), rows[0].Text(3),
+                    rows[0].Text(4)};
 }
 
 Status QueueStore::Admit(const std::vector<WaitingRow>& rows, const std::string& admission) {

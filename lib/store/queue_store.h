@@ -1,6 +1,7 @@
 #pragma once
 // Table queue, and the part of leases that admission reads and writes.
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ inline constexpr int kPriorities = 3;
 /// Where the living rows begin, as far as one process knows: what lies below is dead and need not be walked.
 /// Valid while the server has not restarted and the sequences have not gone back.
 struct QueueHints {
-  std::string server_start;
+  std::string server;                          ///< its start and the sequence's identity
   std::array<int64_t, kPriorities> waiting{};  ///< by priority: rows at or below are gone
   int64_t active = 0;
 };
@@ -54,6 +55,8 @@ class QueueStore {
   Result<std::vector<ActiveRow>> Active(QueueHints& hints);
   /// Up to `limit` waiting runs of each priority above the given positions, by priority, then age.
   Result<std::vector<WaitingRow>> Waiting(const std::array<int64_t, kPriorities>& after, int64_t limit);
+  /// One waiting run; none when it does not wait.
+  Result<std::optional<WaitingRow>> Find(const std::string& run_id);
   /// Gives waiting runs their place: out of the queue, into leases, state Dispatched. `admission` names the
   /// call.
   Status Admit(const std::vector<WaitingRow>& rows, const std::string& admission);
