@@ -101,8 +101,8 @@ environment_install() {
 demo_git() {
   local address
   address=$(kubectl -n "$DEMO_NAMESPACE" get service git -o jsonpath='{.spec.clusterIP}')
-  GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 git \
-    -c "http.curloptResolve=git.$DEMO_NAMESPACE.svc:8443:$address" -c "http.sslCAInfo=$demo_state/ca.crt" \
+  GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 GIT_SSL_CAINFO=$demo_state/ca.crt git \
+    -c "http.curloptResolve=git.$DEMO_NAMESPACE.svc:8443:$address" \
     -c "http.extraHeader=Authorization: Basic $(printf 'ybis:%s' "$(cat "$demo_state/password")" | base64 -w0)" "$@"
 }
 

@@ -116,8 +116,8 @@ def git(*argv, **options):
     state = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "ybis/demo"
     address = kubectl("get", "service", "git", "-o", "jsonpath={.spec.clusterIP}").stdout
     basic = base64.b64encode(f"ybis:{(state / 'password').read_text()}".encode()).decode()
-    return run("git", "-c", f"http.curloptResolve=git.{DEMO}.svc:8443:{address}", "-c", f"http.sslCAInfo={state}/ca.crt",
-               "-c", f"http.extraHeader=Authorization: Basic {basic}", *argv, **options)
+    return run("env", f"GIT_SSL_CAINFO={state}/ca.crt", "git", "-c", f"http.curloptResolve=git.{DEMO}.svc:8443:{address}", "-c",
+               f"http.extraHeader=Authorization: Basic {basic}", *argv, **options)
 
 
 def branches(repository):
