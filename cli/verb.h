@@ -11,9 +11,11 @@ namespace ybis::cli {
 
 /// Exit codes of every verb (docs/cli.md).
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailed = 1;    ///< it was tried and did not work; the message says why
-inline constexpr int kExitUsage = 2;     ///< the command line or an input file is wrong
-inline constexpr int kExitNotFound = 3;  ///< what was named does not exist
+inline constexpr int kExitFailed = 1;     ///< it was tried and did not work; the message says why
+inline constexpr int kExitUsage = 2;      ///< the command line or an input file is wrong
+inline constexpr int kExitNotFound = 3;   ///< what was named does not exist
+inline constexpr int kExitBlocked = 4;    ///< the run waits for a person
+inline constexpr int kExitStopped = 130;  ///< stopped by a signal; what was begun can be gone on with
 
 /// What a verb works with; outlives the parse.
 struct Context {
@@ -29,6 +31,18 @@ using AddVerb = void (*)(CLI::App& app, Context& context);
 void AddVersion(CLI::App& app, Context& context);
 void AddWorkflow(CLI::App& app, Context& context);
 void AddDev(CLI::App& app, Context& context);
+void AddRun(CLI::App& app, Context& context);
+void AddTask(CLI::App& app, Context& context);
+void AddCancel(CLI::App& app, Context& context);
+void AddRetry(CLI::App& app, Context& context);
+void AddArtifacts(CLI::App& app, Context& context);
+void AddDiff(CLI::App& app, Context& context);
+void AddEvents(CLI::App& app, Context& context);
+void AddLogs(CLI::App& app, Context& context);
+void AddWorker(CLI::App& app, Context& context);
+void AddHealth(CLI::App& app, Context& context);
+void AddConfig(CLI::App& app, Context& context);
+void AddDb(CLI::App& app, Context& context);
 
 /// Prints "error: …" and returns the exit code that fits the error.
 int Explain(Context& context, const Error& error);

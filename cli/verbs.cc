@@ -6,7 +6,9 @@
 namespace ybis::cli {
 namespace {
 
-constexpr AddVerb kVerbs[] = {AddVersion, AddWorkflow, AddDev};
+constexpr AddVerb kVerbs[] = {AddRun,       AddTask,   AddCancel,   AddRetry,  AddDiff,
+                              AddArtifacts, AddEvents, AddLogs,     AddWorker, AddDb,
+                              AddHealth,    AddConfig, AddWorkflow, AddDev,    AddVersion};
 
 }  // namespace
 

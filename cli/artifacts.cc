@@ -1,0 +1,79 @@
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "cli/local/session.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+#include "control/run_ledger.h"
+#include "control/task_catalog.h"
+
+namespace ybis::cli {
+namespace {
+
+constexpr const char* kKubectl = "kubectl get ybistask NAME -o jsonpath='{.status.artifacts}'";
+
+struct Options {
+  BackendOptions backend;
+  std::string id;
+  std::string action;
+  std::string name;
+  std::string output = "table";
+};
+
+int ListArtifacts(Context& context, control::RunLedger& ledger, const std::string& run_id,
+                  const std::string& output) {
+  const auto artifacts = ledger.ListArtifacts(run_id, {});
+  if (!artifacts) return Explain(context, artifacts.error());
+  if (output == "json") {
+    nlohmann::json rows = nlohmann::json::array();
+    for (const auto& artifact : *artifacts) rows.push_back(api::ToJson(artifact));
+    context.out << DumpJsonPretty(rows);
+    return kExitOk;
+  }
+  Table table({"NAME", "SIZE", "DIGEST"});
+  for (const auto& artifact : *artifacts) {
+    table.Add({artifact.name, std::to_string(artifact.size), artifact.digest.substr(0, 19)});
+  }
+  if (output == "name") {
+    for (const auto& artifact : *artifacts) context.out << artifact.name << "\n";
+  } else {
+    table.Print(context.out);
+  }
+  return kExitOk;
+}
+
+int Artifacts(Context& context, const Options& options) {
+  if (!options.action.empty() && (options.action != "get" || options.name.empty())) {
+    return Explain(context,
+                   Fail(ErrorCode::kInvalid, "artifacts: after ID comes nothing, or `get NAME`").value());
+  }
+  const auto session = Session::Open(options.backend, kKubectl, {});
+  if (!session) return Explain(context, session.error());
+  const auto task = control::TaskCatalog((*session)->pool()).Find(kLocalNamespace, options.id, {});
+  if (!task) return Explain(context, task.error());
+  control::RunLedger ledger((*session)->pool());
+  if (options.action.empty()) return ListArtifacts(context, ledger, task->run_id, options.output);
+  const auto bytes = ledger.GetArtifact(task->run_id, options.name, {});
+  if (!bytes) return Explain(context, bytes.error());
+  context.out << *bytes;
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddArtifacts(CLI::App& app, Context& context) {
+  CLI::App* verb = app.add_subcommand("artifacts", "List what a run left, or print one of it");
+  auto options = std::make_shared<Options>();
+  verb->add_option("ID", options->id, "Name, uid or run id")->required();
+  verb->add_option("ACTION", options->action, "get");
+  verb->add_option("NAME", options->name, "Of an artifact, e.g. plan.json");
+  verb->add_option("-o,--output", options->output, "table, json or name")
+      ->check(CLI::IsMember({"table", "json", "name"}));
+  AddBackendOptions(*verb, options->backend);
+  verb->footer("Examples:\n  ybis artifacts hello\n  ybis artifacts hello get verifier.json");
+  verb->callback(
+      [&context, options] { context.action = [&context, options] { return Artifacts(context, *options); }; });
+}
+
+}  // namespace ybis::cli

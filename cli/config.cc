@@ -1,0 +1,152 @@
+// ybis config show: every setting, and which layer it came from.
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/local/session.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+
+namespace ybis::cli {
+namespace {
+
+using nlohmann::json;
+
+json ModelJson(const control::ModelConfig& model) {
+  return {{"name", model.name},
+          {"provider", model.provider},
+          {"endpoint", model.endpoint},
+          {"model", model.model},
+          {"apiKeyFile", model.api_key_file},
+          {"caFile", model.ca_file},
+          {"replayDir", model.replay_dir},
+          {"recordDir", model.record_dir},
+          {"timeoutSeconds", model.timeout_seconds},
+          {"maxAttempts", model.max_attempts},
+          {"maxOutputTokens", model.max_output_tokens},
+          {"maxConcurrent", model.max_concurrent},
+          {"requestsPerMinute", model.requests_per_minute},
+          {"inputUSDPerMillionTokens", model.input_usd_per_million_tokens},
+          {"outputUSDPerMillionTokens", model.output_usd_per_million_tokens}};
+}
+
+/// What counts on one machine; images and volumes are the cluster's.
+json ConfigJson(const control::Config& config) {
+  json models = json::array();
+  for (const auto& model : config.models) models.push_back(ModelJson(model));
+  return {{"logLevel", config.log_level},
+          {"logFormat", config.log_format},
+          {"defaultModel", config.default_model},
+          {"models", models},
+          {"limits",
+           {{"maxRuns", config.limits.admission.total},
+            {"maxRunsPerNamespace", config.limits.admission.per_namespace},
+            {"maxRunsPerRepositoryBranch", config.limits.admission.per_repository_branch},
+            {"maxTokensPerRun", config.limits.max_tokens_per_run},
+            {"maxCostUSDPerRun", config.limits.max_cost_usd_per_run},
+            {"maxTimeoutSeconds", config.limits.max_timeout_seconds}}},
+          {"lease",
+           {{"leaseSeconds", config.lease.lease_seconds},
+            {"heartbeatSeconds", config.lease.heartbeat_seconds},
+            {"sweepSeconds", config.lease.sweep_seconds}}},
+          {"policy",
+           {{"protectedPaths", config.policy.protected_paths},
+            {"maxChangedFiles", config.policy.max_changed_files},
+            {"maxDiffBytes", config.policy.max_diff_bytes},
+            {"allowNetwork", config.policy.allow_network},
+            {"sandbox", config.policy.sandbox_best_effort ? "best-effort" : "enforce"},
+            {"execAllow", config.policy.exec_allow}}}};
+}
+
+/// The configuration with its upper layers left off one by one: a value comes from the layer that changed it
+/// last.
+struct Layers {
+  json whole;
+  json without_environment;
+  json profile_alone;
+  std::string profile;
+  std::string file;
+};
+
+Result<Layers> LoadLayers(const BackendOptions& options) {
+  const Environment environment = ThisEnvironment();
+  control::ConfigInput input = ConfigInputOf(options, environment, TheseFolders(environment));
+  Layers layers{.profile = input.profile, .file = input.file};
+  YBIS_ASSIGN(const auto whole, control::LoadConfig(input));
+  layers.whole = ConfigJson(whole);
+  input.environment.clear();
+  // A layer may be senseless without the one above it; then all of it counts as that one's.
+  const auto below = control::LoadConfig(input);
+  layers.without_environment = below ? ConfigJson(*below) : json::object();
+  input.file.clear();
+  const auto profile = control::LoadConfig(input);
+  layers.profile_alone = profile ? ConfigJson(*profile) : json::object();
+  return layers;
+}
+
+std::string SourceOf(const Layers& layers, const json::json_pointer& at) {
+  const auto same = [&](const json& a, const json& b) {
+    return a.contains(at) && b.contains(at) && a.at(at) == b.at(at);
+  };
+  if (!same(layers.whole, layers.without_environment)) return "environment";
+  if (!same(layers.without_environment, layers.profile_alone)) return layers.file;
+  return "profile " + layers.profile;
+}
+
+void AddRows(const Layers& layers, const json& value, const std::string& path, const json::json_pointer& at,
+             Table& table) {
+  if (value.is_object()) {
+    for (const auto& [key, member] : value.items()) {
+      AddRows(layers, member, path.empty() ? key : path + "." + key, at / key, table);
+    }
+    return;
+  }
+  if (path == "models" && !value.empty()) {
+    for (size_t i = 0; i < value.size(); ++i)
+      AddRows(layers, value[i], fmt::format("models[{}]", i), at / i, table);
+    return;
+  }
+  const std::string text = value.is_string() ? value.get<std::string>() : DumpJson(value);
+  table.Add({path, log::Redact(OneLine(text.empty() ? "-" : text, 80)), SourceOf(layers, at)});
+}
+
+struct Options {
+  BackendOptions backend;
+  std::string output = "table";
+};
+
+int Show(Context& context, const Options& options) {
+  const auto layers = LoadLayers(options.backend);
+  if (!layers) return Explain(context, layers.error());
+  if (options.output != "table") {
+    context.out << (options.output == "json" ? DumpJsonPretty(layers->whole) : ToYaml(layers->whole));
+    return kExitOk;
+  }
+  const Environment environment = ThisEnvironment();
+  const DatabasePlace place = PlaceOf(options.backend, environment);
+  Table table({"SETTING", "VALUE", "SOURCE"});
+  table.Add(
+      {"database", place.url.empty() ? TheseFolders(environment).Postgres().string() : "***", place.source});
+  AddRows(*layers, layers->whole, "", json::json_pointer(), table);
+  table.Print(context.out);
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddConfig(CLI::App& app, Context& context) {
+  CLI::App* verb = app.add_subcommand("config", "Show the effective configuration");
+  verb->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  CLI::App* show =
+      verb->add_subcommand("show", "Show every setting with the layer it came from; secrets are masked");
+  show->add_option("-o,--output", options->output, "table, json or yaml")
+      ->check(CLI::IsMember({"table", "json", "yaml"}));
+  AddBackendOptions(*show, options->backend, true);
+  show->footer("Examples:\n  ybis config show\n  ybis config show --profile prod -o yaml");
+  show->callback(
+      [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
+}
+
+}  // namespace ybis::cli

@@ -1,0 +1,75 @@
+#include "cli/local/process_name.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+namespace ybis::cli {
+namespace {
+
+std::string HostName() {
+  char name[256] = "";
+  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
+std::string PidNamespace() {
+  std::error_code error;
+  const std::string link = std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+  std::string digits;
+  for (const char c : link) {
+    if (c >= '0' && c <= '9') digits += c;
+  }
+  return digits.empty() ? "0" : digits;
+}
+
+/// When a process began, in the kernel's ticks; empty when there is none.
+std::string StartOf(const std::string& pid) {
+  std::ifstream file("/proc/" + pid + "/stat");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  // The program's name stands in parentheses and may hold anything.
+  const size_t end_of_name = text.rfind(')');
+  if (end_of_name == std::string::npos) return {};
+  size_t at = end_of_name + 1;
+  constexpr int kStartField = 20;  // counted from the name
+  for (int field = 0; field < kStartField && at != std::string::npos; ++field) at = text.find(' ', at + 1);
+  if (at == std::string::npos) return {};
+  // A zombie has ended.
+  if (text.compare(end_of_name + 2, 1, "Z") == 0) return {};
+  return text.substr(at + 1, text.find(' ', at + 1) - at - 1);
+}
+
+std::vector<std::string> Split(const std::string& name) {
+  std::vector<std::string> parts;
+  size_t at = 0;
+  for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', at)) {
+    parts.push_back(name.substr(at, slash - at));
+    at = slash + 1;
+  }
+  parts.push_back(name.substr(at));
+  return parts;
+}
+
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.size() < 20 && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace
+
+std::string ThisProcessName() {
+  const std::string pid = std::to_string(::getpid());
+  return fmt::format("{}/{}/{}/{}", HostName(), PidNamespace(), pid, StartOf(pid));
+}
+
+bool IsGone(const std::string& name) {
+  const auto parts = Split(name);
+  if (parts.size() != 4 || !IsNumber(parts[2]) || !IsNumber(parts[3])) return false;
+  if (parts[0] != HostName() || parts[1] != PidNamespace()) return false;
+  return StartOf(parts[2]) != parts[3];
+}
+
+}  // namespace ybis::cli

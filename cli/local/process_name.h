@@ -1,0 +1,13 @@
+#pragma once
+// Names for processes that others can check: who holds a lease, and whether it still lives.
+#include <string>
+
+namespace ybis::cli {
+
+/// "host/pid namespace/pid/start time": never given out twice.
+std::string ThisProcessName();
+/// Whether a name is of this machine and namespace, and its process is no more. False for anything it cannot
+/// know.
+bool IsGone(const std::string& name);
+
+}  // namespace ybis::cli

@@ -1,0 +1,126 @@
+// ybis worker start, status.
+#include "cli/local/worker.h"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cli/local/process_name.h"
+#include "cli/local/runner_process.h"
+#include "cli/signals.h"
+#include "cli/table.h"
+#include "cli/verb.h"
+#include "control/task_catalog.h"
+#include "http/client.h"
+
+namespace ybis::cli {
+namespace {
+
+struct StartOptions {
+  BackendOptions backend;
+  int64_t count = 0;
+  double poll_interval = 10;
+};
+
+int Start(Context& context, const StartOptions& options) {
+  StopOnSignals signals;
+  http::InitThreads();
+  const Environment environment = ThisEnvironment();
+  const auto config = LoadConfigOf(options.backend, environment, TheseFolders(environment));
+  if (!config) return Explain(context, config.error());
+  log::Init(log::LevelFromName(config->log_level == "debug" ? "info" : config->log_level),
+            config->log_format == "json" ? log::Format::kJson : log::Format::kText);
+  const auto runner = FindRunner(environment);
+  if (!runner) return Explain(context, runner.error());
+  const int64_t count = options.count > 0 ? options.count : config->limits.admission.total;
+  const auto connections = static_cast<int>(std::clamp<int64_t>(count + 4, 6, 40));
+  const auto session =
+      Session::Open(options.backend, "the operator is the worker: helm install ybis charts/ybis",
+                    signals.token(), connections);
+  if (!session) return Explain(context, session.error());
+  const auto interval = Duration(std::max<int64_t>(50, static_cast<int64_t>(options.poll_interval * 1000)));
+  auto worker =
+      Worker::Make(**session, *config, {.count = count, .poll_interval = interval, .runner = *runner});
+  if (!worker) return Explain(context, worker.error());
+  if (config->models.empty()) log::Warn("no model is configured: tasks that ask one will fail", {});
+  log::Info("worker ready", {{"name", ThisProcessName()}, {"count", count}, {"profile", config->profile}});
+  (*worker)->Serve(signals.token());
+  log::Info("worker stopped", {});
+  return kExitOk;
+}
+
+struct StatusOptions {
+  BackendOptions backend;
+  std::string output = "table";
+};
+
+int ShowLeases(Context& context, const StatusOptions& options) {
+  const auto session =
+      Session::Open(options.backend, "kubectl get jobs -l app.kubernetes.io/managed-by=ybis-operator", {});
+  if (!session) return Explain(context, session.error());
+  const auto leases = control::TaskCatalog((*session)->pool()).Leases({});
+  if (!leases) return Explain(context, leases.error());
+  nlohmann::json rows = nlohmann::json::array();
+  Table table({"RUN", "TASK", "STATE", "NODE", "ATTEMPT", "HELD", "LEASE LEFT", "HOLDER"});
+  const TimePoint now = SystemClock().Now();
+  for (const control::LeaseSummary& lease : *leases) {
+    const std::string left = !lease.left               ? "-"
+                             : lease.left->count() < 0 ? "overdue"
+                                                       : fmt::format("{}s", lease.left->count());
+    const std::string holder =
+        lease.holder.empty() ? "(nobody yet)" : lease.holder + (IsGone(lease.holder) ? " (dead)" : "");
+    table.Add({lease.run_id, lease.task, lease.state, lease.node.empty() ? "-" : lease.node,
+               std::to_string(lease.attempt), AgeText(lease.granted, now), left, holder});
+    rows.push_back({{"runId", lease.run_id},
+                    {"task", lease.task},
+                    {"state", lease.state},
+                    {"node", lease.node},
+                    {"attempt", lease.attempt},
+                    {"holder", lease.holder},
+                    {"secondsLeft", lease.left ? nlohmann::json(lease.left->count()) : nlohmann::json()}});
+  }
+  if (options.output == "json") {
+    context.out << DumpJsonPretty(rows);
+  } else if (leases->empty()) {
+    context.err << "no run is under way\n";
+  } else {
+    table.Print(context.out);
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddWorker(CLI::App& app, Context& context) {
+  CLI::App* verb = app.add_subcommand("worker", "Run what is queued; show what is under way");
+  verb->require_subcommand(1);
+  auto start = std::make_shared<StartOptions>();
+  CLI::App* start_verb =
+      verb->add_subcommand("start", "Take up queued tasks until stopped (Ctrl-C or SIGTERM)");
+  start_verb->add_option("--count", start->count, "Runs at once; default: the configuration's limits.maxRuns")
+      ->check(CLI::Range(1, 256));
+  start_verb
+      ->add_option("--poll-interval", start->poll_interval,
+                   "Seconds between looks at the queue; changes are told at once besides")
+      ->check(CLI::Range(0.05, 3600.0))
+      ->capture_default_str();
+  AddBackendOptions(*start_verb, start->backend, true);
+  start_verb->footer(
+      "A worker that is told to end lets its runners give their runs back, then exits with 0.\n"
+      "Any number of workers may share one database.\n\n"
+      "Examples:\n  ybis worker start\n  ybis worker start --count 4 --config models.yaml");
+  start_verb->callback(
+      [&context, start] { context.action = [&context, start] { return Start(context, *start); }; });
+
+  auto status = std::make_shared<StatusOptions>();
+  CLI::App* status_verb = verb->add_subcommand("status", "Show live leases: which run is held by whom");
+  status_verb->add_option("-o,--output", status->output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  AddBackendOptions(*status_verb, status->backend);
+  status_verb->footer("Example:\n  ybis worker status");
+  status_verb->callback(
+      [&context, status] { context.action = [&context, status] { return ShowLeases(context, *status); }; });
+}
+
+}  // namespace ybis::cli

@@ -1,0 +1,136 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "cli/verb.h"
+#include "tests/support/temp_dir.h"
+
+namespace ybis::cli {
+namespace {
+
+struct Outcome {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Outcome Ybis(std::vector<std::string> words) {
+  std::vector<const char*> argv = {"ybis"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  std::ostringstream out, err;
+  const int code = Run(static_cast<int>(argv.size()), argv.data(), out, err);
+  return {code, out.str(), err.str()};
+}
+
+/// Points the folders at a place of the test's own.
+class Verbs : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ::setenv("YBIS_DATA_DIR", (dir_.path() / "data").c_str(), 1);
+    ::setenv("YBIS_CONFIG_DIR", dir_.path().c_str(), 1);
+    for (const char* name : {"DATABASE_URL", "YBIS_PROFILE", "YBIS_CONFIG"}) ::unsetenv(name);
+  }
+  testing::TempDir dir_;
+};
+
+const std::vector<std::vector<std::string>> kLocalVerbs = {{"run"},
+                                                           {"task", "create"},
+                                                           {"task", "list"},
+                                                           {"task", "status"},
+                                                           {"cancel"},
+                                                           {"retry"},
+                                                           {"diff"},
+                                                           {"artifacts"},
+                                                           {"events"},
+                                                           {"logs"},
+                                                           {"worker", "start"},
+                                                           {"worker", "status"},
+                                                           {"db", "status"},
+                                                           {"db", "stop"},
+                                                           {"db", "migrate"},
+                                                           {"db", "rollback"},
+                                                           {"health"},
+                                                           {"config", "show"}};
+
+TEST_F(Verbs, EveryHelpHasAnExample) {
+  for (std::vector<std::string> words : kLocalVerbs) {
+    words.emplace_back("--help");
+    const Outcome outcome = Ybis(words);
+    EXPECT_EQ(outcome.code, kExitOk);
+    EXPECT_NE(outcome.out.find("Example"), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("--backend"), std::string::npos) << outcome.out;
+  }
+}
+
+TEST_F(Verbs, ClusterBackendIsRefusedWithTheKubectlCommand) {
+  const std::vector<std::vector<std::string>> calls = {
+      {"task", "list", "--backend", "cluster"}, {"cancel", "x", "--backend", "cluster"},
+      {"diff", "x", "--backend", "cluster"},    {"health", "--backend", "cluster"},
+      {"run", "x", "--backend", "cluster"},     {"worker", "status", "--backend", "cluster"}};
+  for (const auto& words : calls) {
+    const Outcome outcome = Ybis(words);
+    EXPECT_EQ(outcome.code, kExitUsage);
+    EXPECT_TRUE(outcome.err.find("kubectl") != std::string::npos ||
+                outcome.err.find("git fetch") != std::string::npos)
+        << outcome.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data")) << "nothing is made for a refusal";
+}
+
+TEST_F(Verbs, ConfigShowNamesTheLayerOfEachValue) {
+  dir_.Write("config.yaml",
+             "limits: {maxTokensPerRun: 1234}\nmodels: [{name: m, endpoint: 'https://m.example.com/v1'}]\n");
+  ::setenv("YBIS_CONFIG__LIMITS__MAX_RUNS", "7", 1);
+  const Outcome outcome = Ybis({"config", "show"});
+  ::unsetenv("YBIS_CONFIG__LIMITS__MAX_RUNS");
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const auto line = [&](const std::string& start) {
+    const size_t at = outcome.out.find("\n" + start + " ");
+    return at == std::string::npos ? "" : outcome.out.substr(at + 1, outcome.out.find('\n', at + 1) - at - 1);
+  };
+  EXPECT_TRUE(line("limits.maxRuns").ends_with("environment")) << line("limits.maxRuns");
+  EXPECT_TRUE(line("limits.maxTokensPerRun").ends_with("config.yaml")) << line("limits.maxTokensPerRun");
+  EXPECT_TRUE(line("policy.sandbox").ends_with("profile dev")) << line("policy.sandbox");
+  EXPECT_TRUE(line("models[0].name").ends_with("config.yaml")) << outcome.out;
+}
+
+TEST_F(Verbs, ConfigShowHidesTheDatabaseAddress) {
+  const Outcome outcome = Ybis({"config", "show", "--database-url", "postgresql://u:secret@h/d"});
+  EXPECT_EQ(outcome.out.find("secret"), std::string::npos);
+  EXPECT_NE(outcome.out.find("--database-url"), std::string::npos);
+}
+
+TEST_F(Verbs, ConfigShowNamesFileLineAndKeyOfAMistake) {
+  dir_.Write("config.yaml", "limits:\n  maxRunz: 3\n");
+  const Outcome outcome = Ybis({"config", "show"});
+  EXPECT_EQ(outcome.code, kExitUsage);
+  EXPECT_NE(outcome.err.find("config.yaml:"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("maxRunz"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Verbs, DryRunShowsGraphLimitsModelsAndCeilingAndMakesNothing) {
+  std::filesystem::create_directories(dir_.path() / "repo/.git");
+  dir_.Write("config.yaml", "models: [{name: mine, endpoint: 'https://m.example.com/v1'}]\n");
+  const Outcome outcome = Ybis({"run", "--dry-run", "--repo", dir_.path() / "repo", "--objective", "x",
+                                "--verify", "make test", "--name", "dry"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_NE(outcome.out.find("spec*    spec_generator  1       -        mine   plan\n"), std::string::npos)
+      << outcome.out;
+  EXPECT_NE(outcome.out.find("repair   repair          3       -        mine   verify\n"), std::string::npos)
+      << outcome.out;
+  EXPECT_NE(outcome.out.find("Ceiling   500000 tokens, $5.00"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("Verify    make test"), std::string::npos) << outcome.out;
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data"));
+}
+
+TEST_F(Verbs, RunSaysWhatIsMissing) {
+  EXPECT_EQ(Ybis({"run", "--dry-run"}).code, kExitUsage);
+  const Outcome outcome = Ybis({"run", "--dry-run", "--objective", "x", "--repo", "/nowhere"});
+  EXPECT_EQ(outcome.code, kExitNotFound);
+  EXPECT_NE(outcome.err.find("/nowhere"), std::string::npos) << outcome.err;
+}
+
+}  // namespace
+}  // namespace ybis::cli
