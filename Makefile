@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 JOBS ?= 2
 RELEASE := build/release
+# See cmake/ybis.cmake: what ccache goes by for the precompiled header.
+export CCACHE_PCH_EXTSUM := 1
 
 .PHONY: help
 help: ## List the commands
@@ -31,6 +33,14 @@ unit: $(RELEASE)/build.ninja ## Run the unit tests alone (no services needed)
 .PHONY: demo
 demo: build ## Bring up a real Kubernetes, install YBIS, run three tasks and show the patches
 	@hack/demo/demo
+
+.PHONY: demo-local
+demo-local: build ## Run the same three tasks on this machine alone, without a cluster
+	@hack/demo/local
+
+.PHONY: run-worker
+run-worker: build ## Start a local worker that takes up queued tasks
+	@$(RELEASE)/bin/ybis worker start
 
 .PHONY: demo-down
 demo-down: ## Take the demo's cluster down
