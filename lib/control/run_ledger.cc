@@ -94,6 +94,8 @@ Result<store::RunEnd> EndOf(const api::FinishReport& report) {
   if (report.outcome == "Completed") {
     end.event = "RUN_COMPLETED";
   } else if (report.outcome == "Blocked") {
+    // What blocks it is told the same way as what failed.
+    if (report.failure) end = FailedEnd(*report.failure);
     end.event = "RUN_BLOCKED";
   } else if (report.outcome == "Failed") {
     end = FailedEnd(report.failure.value_or(
@@ -233,22 +235,27 @@ Status RunLedger::RecordEvent(const std::string& run_id, const api::EventReport&
 Status RunLedger::Finish(const std::string& run_id, const api::FinishReport& report, std::stop_token stop) {
   YBIS_ASSIGN(const auto end, EndOf(report));
   const auto work = [&](Transaction& tx) { return RunStore(tx).EndByHolder(run_id, report.epoch, end); };
-  YBIS_ASSIGN(const bool ended, pool_.Single(work, stop, InDoubt::kRepeat));
-  if (!ended) {
-    YBIS_ASSIGN(const auto view, pool_.Single([&](Transaction& tx) { return LeaseStore(tx).View(run_id); },
-                                              stop, InDoubt::kRepeat));
-    const bool repeat = view && !view->held && view->run_epoch == report.epoch &&
-                        (view->state == report.outcome || view->cancel);
-    if (!repeat) return Fail(WhyFenced(run_id, stop));
+  YBIS_ASSIGN(const auto ended, pool_.Single(work, stop, InDoubt::kRepeat));
+  if (ended) {
+    NotifyTasks(pool_, {*ended}, stop);
+    return {};
   }
+  YBIS_ASSIGN(const auto view, pool_.Single([&](Transaction& tx) { return LeaseStore(tx).View(run_id); },
+                                            stop, InDoubt::kRepeat));
+  const bool repeat = view && !view->held && view->run_epoch == report.epoch &&
+                      (view->state == report.outcome || view->cancel);
+  if (!repeat) return Fail(WhyFenced(run_id, stop));
   return TellTask(run_id, stop);
 }
 
 Status RunLedger::Release(const std::string& run_id, const api::ReleaseReport& report, std::stop_token stop) {
   const std::string reason = Cleaned(report.reason, 1024);
   const auto work = [&](Transaction& tx) { return LeaseStore(tx).Release(run_id, report.epoch, reason); };
-  YBIS_ASSIGN(const bool released, pool_.Single(work, stop, InDoubt::kRepeat));
-  if (released) return TellTask(run_id, stop);
+  YBIS_ASSIGN(const auto released, pool_.Single(work, stop, InDoubt::kRepeat));
+  if (released) {
+    NotifyTasks(pool_, {*released}, stop);
+    return {};
+  }
   YBIS_ASSIGN(const auto view, pool_.Single([&](Transaction& tx) { return LeaseStore(tx).View(run_id); },
                                             stop, InDoubt::kRepeat));
   if (!view) return Fail(NoSuchRun(run_id));

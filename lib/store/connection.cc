@@ -229,7 +229,8 @@ Outcome Connection::InTransaction(const Work& work) {
     Status status = work(exec);
     if (exec.failed()) {
       broken_ = broken_ || exec.failed()->broken;
-      return {Fail(exec.failed()->error), exec.failed()->effect};
+      // The work's own words, unless it passed over the failure.
+      return {status ? Status(Fail(exec.failed()->error)) : std::move(status), exec.failed()->effect};
     }
     if (!status) return {std::move(status), Effect::kNone};
     committing = true;

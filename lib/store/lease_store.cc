@@ -67,18 +67,20 @@ Result<std::optional<bool>> LeaseStore::Renew(const std::string& run_id, int64_t
   return rows[0].Bool(0);
 }
 
-Result<bool> LeaseStore::Release(const std::string& run_id, int64_t epoch, const std::string& reason) {
+Result<std::optional<std::string>> LeaseStore::Release(const std::string& run_id, int64_t epoch,
+                                                       const std::string& reason) {
   YBIS_ASSIGN(
       const auto rows,
       tx_.Exec("WITH l AS (UPDATE leases SET epoch = epoch + 1, holder = '', expires = NULL, granted = now() "
                "WHERE run_id = $1 AND epoch = $2 AND NOT cancel RETURNING run_id, epoch), "
                "r AS (UPDATE runs SET state = 'Dispatched', epoch = l.epoch, holder = '' FROM l "
-               "WHERE runs.run_id = l.run_id), "
+               "WHERE runs.run_id = l.run_id RETURNING runs.task_uid), "
                "e AS (INSERT INTO events (run_id, key, type, message) "
                "SELECT run_id, 'release:' || epoch, 'RUN_RELEASED', $3 FROM l ON CONFLICT DO NOTHING) "
-               "SELECT 1 FROM l",
+               "SELECT t.namespace || '/' || t.name FROM r JOIN tasks t ON t.uid = r.task_uid",
                {run_id, epoch, reason}));
-  return !rows.empty();
+  if (rows.empty()) return std::nullopt;
+  return rows[0].Text(0);
 }
 
 Result<std::optional<LeaseView>> LeaseStore::View(const std::string& run_id) {

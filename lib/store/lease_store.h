@@ -58,8 +58,10 @@ class LeaseStore {
   /// Whether to stop; none when the epoch is not the current one.
   Result<std::optional<bool>> Renew(const std::string& run_id, int64_t epoch, const std::string& node,
                                     std::chrono::seconds lease);
-  /// Gives it back: the epoch moves on, the run is Dispatched. False: another epoch, or a cancel request.
-  Result<bool> Release(const std::string& run_id, int64_t epoch, const std::string& reason);
+  /// Gives it back: the epoch moves on, the run is Dispatched. Returns its task's key; none: another
+  /// epoch, or a cancel request.
+  Result<std::optional<std::string>> Release(const std::string& run_id, int64_t epoch,
+                                             const std::string& reason);
   /// None when there is no such run.
   Result<std::optional<LeaseView>> View(const std::string& run_id);
 

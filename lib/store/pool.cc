@@ -133,7 +133,10 @@ Outcome Pool::Impl::Attempt(Connection& connection, const Connection::Work& work
   BusyList entry;
   entry.push_back({socket, Steady::now() + settings.statement_timeout + kGrace});
   const auto place = entry.begin();
-  busy.Lock()->splice(busy.Lock()->end(), entry);
+  {
+    auto locked = busy.Lock();
+    locked->splice(locked->end(), entry);
+  }
   Outcome outcome;
   {
     const std::stop_callback cut(stop, [socket] { ::shutdown(socket, SHUT_RDWR); });

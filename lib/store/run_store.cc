@@ -66,9 +66,10 @@ constexpr std::string_view kEndTail =
     "ELSE $5::json END, subject_digest = $6, "
     "tokens_in = u.ti, tokens_out = u.tok, cost_usd = u.usd, llm_calls = u.calls "
     "FROM l, u WHERE runs.run_id = $1 AND runs.state NOT IN ('Completed', 'Failed', 'Cancelled') "
-    "RETURNING runs.run_id, runs.epoch), "
+    "RETURNING runs.run_id, runs.epoch, runs.task_uid), "
     "e AS (INSERT INTO events (run_id, key, type, message) SELECT run_id, 'end:' || epoch, $7, $8 FROM r "
-    "ON CONFLICT DO NOTHING) SELECT 1 FROM r";
+    "ON CONFLICT DO NOTHING) "
+    "SELECT t.namespace || '/' || t.name FROM r JOIN tasks t ON t.uid = r.task_uid";
 
 Params EndParams(const std::string& run_id, const RunEnd& end) {
   return {run_id,
@@ -176,7 +177,8 @@ Result<bool> RunStore::End(const std::string& run_id, const RunEnd& end) {
   return !rows.empty();
 }
 
-Result<bool> RunStore::EndByHolder(const std::string& run_id, int64_t epoch, const RunEnd& end) {
+Result<std::optional<std::string>> RunStore::EndByHolder(const std::string& run_id, int64_t epoch,
+                                                         const RunEnd& end) {
   static const std::string sql =
       "WITH l AS (DELETE FROM leases WHERE run_id = $1 AND epoch = $9 AND expires IS NOT NULL "
       "RETURNING node, cancel)" +
@@ -184,7 +186,8 @@ Result<bool> RunStore::EndByHolder(const std::string& run_id, int64_t epoch, con
   Params params = EndParams(run_id, end);
   params.emplace_back(epoch);
   YBIS_ASSIGN(const auto rows, tx_.Exec(sql, params));
-  return !rows.empty();
+  if (rows.empty()) return std::nullopt;
+  return rows[0].Text(0);
 }
 
 Status RunStore::RequestCancel(const std::string& run_id, const std::string& reason) {

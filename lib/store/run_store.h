@@ -87,8 +87,8 @@ class RunStore {
   /// is summed. False when it was over already or is not there.
   Result<bool> End(const std::string& run_id, const RunEnd& end);
   /// The same by the runner that holds `epoch`, in one statement. With a cancel request a run that did not
-  /// complete ends Cancelled. False when the epoch is not the current one.
-  Result<bool> EndByHolder(const std::string& run_id, int64_t epoch, const RunEnd& end);
+  /// complete ends Cancelled. Returns its task's key, or none when the epoch is not the current one.
+  Result<std::optional<std::string>> EndByHolder(const std::string& run_id, int64_t epoch, const RunEnd& end);
   Status RequestCancel(const std::string& run_id, const std::string& reason);
 
  private:
