@@ -45,7 +45,7 @@ enum class DeliveryMode { kNone, kBranch };
 
 struct DeliverySpec {
   DeliveryMode mode = DeliveryMode::kNone;
-  std::string branch;  ///< name of the branch to push; empty = ybis/<task name>-<run number>
+  std::string branch;  ///< name of the branch to push; empty = ybis/<task name>-<run id>
 };
 
 struct LimitsSpec {

@@ -56,7 +56,7 @@ Outcome<void> ProveLease(RunApi& api, Clock& clock, int64_t epoch, std::stop_tok
 
 std::string DeliveryBranch(const api::RunOrder& order) {
   if (!order.spec.delivery.branch.empty()) return order.spec.delivery.branch;
-  return fmt::format("ybis/{}-{}", order.task_name, order.run_number);
+  return fmt::format("ybis/{}-{}", order.task_name, order.run_id);
 }
 
 std::string CommitMessage(const api::RunOrder& order, const api::Checkpoint& checkpoint) {

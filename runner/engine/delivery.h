@@ -10,7 +10,7 @@
 
 namespace ybis::runner {
 
-/// spec.delivery.branch or ybis/<task name>-<run number>.
+/// spec.delivery.branch or ybis/<task name>-<run id>.
 std::string DeliveryBranch(const api::RunOrder& order);
 
 /// The commit's message: title, what the plan says, and trailers that name task and run.

@@ -41,7 +41,8 @@ def test_a_new_rerun_token_starts_a_new_run(task):
     second = until("a second run", lambda: status(name).get("run", {}).get("number") == 2 and status(name)["phase"] == "Completed" and status(name), timeout=180)
     assert second["run"]["id"] != first["run"]["id"]
     assert len(jobs_of(name)) <= 2
-    assert {f"ybis/{name}-1", f"ybis/{name}-2"} <= set(branches("hello"))
+    assert {first["result"]["branch"], second["result"]["branch"]} <= set(branches("hello"))
+    assert first["result"]["branch"] != second["result"]["branch"]
 
 
 def test_suspended_task_starts_when_it_is_let_go(task):

@@ -94,7 +94,8 @@ TEST(ReportOf, TellsResultVerificationAndSubject) {
 
 TEST(DeliveryBranch, IsTheNamedOneOrOneOfTaskAndRun) {
   api::RunOrder order = kBranch;
-  EXPECT_EQ(DeliveryBranch(order), "ybis/task-2");
+  order.run_id = "0123abcd-2";
+  EXPECT_EQ(DeliveryBranch(order), "ybis/task-0123abcd-2");
   order.spec.delivery.branch = "feature/x";
   EXPECT_EQ(DeliveryBranch(order), "feature/x");
 }

@@ -15,11 +15,11 @@ TEST_F(EngineTest, TakesATaskToAVerifiedBranch) {
   ASSERT_TRUE(core_.finish);
   EXPECT_EQ(core_.finish->outcome, "Completed")
       << (core_.finish->failure ? core_.finish->failure->message : "");
-  const std::string commit = server_.Branch("ybis/greet-1");
+  const std::string commit = server_.Branch("ybis/greet-0123abcd-1");
   EXPECT_EQ(server_.Show(commit, "hello.py"), "print('hello')");
   const api::RunResult& result = *core_.finish->result;
   EXPECT_EQ(result.commit, commit);
-  EXPECT_EQ(result.branch, "ybis/greet-1");
+  EXPECT_EQ(result.branch, "ybis/greet-0123abcd-1");
   EXPECT_EQ(result.decision, "approved");
   EXPECT_EQ(result.base_commit, server_.Branch("main"));
   EXPECT_EQ(result.files_changed, 1);
@@ -52,7 +52,7 @@ TEST_F(EngineTest, RepairsAChangeThatFailsItsChecks) {
   commands_.run = PassesWhen("hello.py", "hello");
   EXPECT_EQ(RunOnce(), ExitCode::kDone);
   EXPECT_EQ(core_.finish->outcome, "Completed");
-  EXPECT_EQ(server_.Show("ybis/greet-1", "hello.py"), "print('hello')");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "hello.py"), "print('hello')");
   const api::ModelRequest& repair = core_.model_requests.back();
   EXPECT_EQ(repair.prompt, "repair");
   EXPECT_NE(repair.messages[1].content.find("1 failed: no hello"), std::string::npos)
@@ -96,8 +96,8 @@ TEST_F(EngineTest, UndoesWhatTheChecksLeaveBehind) {
   };
   EXPECT_EQ(RunOnce(), ExitCode::kDone);
   EXPECT_EQ(core_.finish->outcome, "Completed");
-  EXPECT_EQ(server_.Show("ybis/greet-1", "hello.py"), "print('hello')");
-  EXPECT_EQ(server_.Show("ybis/greet-1", "junk.bin"), "");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "hello.py"), "print('hello')");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "junk.bin"), "");
 }
 
 TEST_F(EngineTest, SendsAnInventedFileBackToThePlanner) {
@@ -192,11 +192,11 @@ TEST_F(EngineTest, RefusesFileUrlsUnlessThePolicyAllowsThem) {
 }
 
 TEST_F(EngineTest, LeavesAForeignBranchAlone) {
-  server_.Git("branch ybis/greet-1 main");
-  const std::string before = server_.Branch("ybis/greet-1");
+  server_.Git("branch ybis/greet-0123abcd-1 main");
+  const std::string before = server_.Branch("ybis/greet-0123abcd-1");
   EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
   EXPECT_EQ(core_.finish->failure->reason, "BranchConflict") << core_.finish->failure->message;
-  EXPECT_EQ(server_.Branch("ybis/greet-1"), before);
+  EXPECT_EQ(server_.Branch("ybis/greet-0123abcd-1"), before);
 }
 
 TEST_F(EngineTest, CompletesWithoutABranchWhenDeliveryIsNone) {

@@ -37,7 +37,7 @@ TEST_F(NodesWalkTest, ExecutorAppliesAGivenPatch) {
   EXPECT_EQ(RunOnce(), ExitCode::kDone);
   EXPECT_EQ(core_.finish->outcome, "Completed")
       << (core_.finish->failure ? core_.finish->failure->message : "");
-  EXPECT_EQ(server_.Show("ybis/greet-1", "app.py"), "def greet():\n    return 'hello'");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "app.py"), "def greet():\n    return 'hello'");
   EXPECT_EQ(core_.paid_calls, 0);
 }
 
@@ -61,7 +61,7 @@ TEST_F(NodesWalkTest, CommandNodeChangesBecomeThePatch) {
     return CommandResult{.exit_code = 0};
   };
   EXPECT_EQ(RunOnce(), ExitCode::kDone);
-  EXPECT_EQ(server_.Show("ybis/greet-1", "app.py"), "moin");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "app.py"), "moin");
 }
 
 TEST_F(NodesWalkTest, AFailedCommandLeavesNoChangeBehind) {

@@ -8,7 +8,7 @@ class Reference final : public ResumeTest {
   void TestBody() override {}
   Expected Take() {
     EXPECT_EQ(RunOnce(), ExitCode::kDone);
-    return {server_.Git("rev-parse ybis/greet-1^{tree}"), core_.checkpoint->patch, core_.paid_calls,
+    return {server_.Git("rev-parse ybis/greet-0123abcd-1^{tree}"), core_.checkpoint->patch, core_.paid_calls,
             core_.call_names};
   }
 };
@@ -28,7 +28,7 @@ void ResumeTest::KillAndResume(int call, bool after, bool fresh_volume) {
   ExitCode code = ExitCode::kInfrastructure;
   core_.KillAt(call, after);
   ASSERT_FALSE(RunUntilKilled(false, code));
-  const std::string pushed_before = server_.Branch("ybis/greet-1");
+  const std::string pushed_before = server_.Branch("ybis/greet-0123abcd-1");
   core_.KillAt(-1, false);
   ASSERT_TRUE(RunUntilKilled(fresh_volume, code));
   EXPECT_EQ(code, ExitCode::kDone);
@@ -37,12 +37,12 @@ void ResumeTest::KillAndResume(int call, bool after, bool fresh_volume) {
       << (core_.finish->failure ? core_.finish->failure->message : "");
   EXPECT_EQ(core_.paid_calls, expected.paid_calls) << "a model call was paid twice";
   EXPECT_EQ(core_.checkpoint->patch, expected.patch);
-  EXPECT_EQ(server_.Git("rev-parse ybis/greet-1^{tree}"), expected.tree);
-  EXPECT_EQ(server_.Branch("ybis/greet-1"), core_.finish->result->commit);
+  EXPECT_EQ(server_.Git("rev-parse ybis/greet-0123abcd-1^{tree}"), expected.tree);
+  EXPECT_EQ(server_.Branch("ybis/greet-0123abcd-1"), core_.finish->result->commit);
   EXPECT_EQ(server_.Branches().size(), 2U);
-  EXPECT_EQ(server_.Git("rev-list --count main..ybis/greet-1"), "1");
+  EXPECT_EQ(server_.Git("rev-list --count main..ybis/greet-0123abcd-1"), "1");
   if (!pushed_before.empty()) {
-    EXPECT_EQ(server_.Branch("ybis/greet-1"), pushed_before) << "pushed twice";
+    EXPECT_EQ(server_.Branch("ybis/greet-0123abcd-1"), pushed_before) << "pushed twice";
   }
   std::set<int64_t> seqs;
   for (const api::NodeReport& node : core_.nodes) EXPECT_TRUE(seqs.insert(node.seq).second) << node.seq;
