@@ -32,8 +32,11 @@ Response ProtocolError(int status, const std::string& message, std::chrono::mill
 }
 
 http::HeadCheck DemandKey(const std::string& key) {
-  if (key.empty()) return {};
-  return [digest = Sha256Hex(key)](const Request& request, std::stop_token) -> std::optional<Response> {
+  // A key that was read from a file ends in a newline.
+  const size_t last = key.find_last_not_of(" \t\r\n");
+  if (last == std::string::npos) return {};
+  return [digest = Sha256Hex(key.substr(0, last + 1))](const Request& request,
+                                                       std::stop_token) -> std::optional<Response> {
     const std::string given = Sha256Hex(request.BearerToken());
     if (CRYPTO_memcmp(given.data(), digest.data(), digest.size()) == 0) return std::nullopt;
     return ProtocolError(401, "the API key is not the one this server was started with");
