@@ -37,7 +37,9 @@ std::string HostName() {
 /// What is not told is found out.
 Options Completed(Options options, const kube::Connection& connection) {
   if (options.operator_namespace.empty()) options.operator_namespace = connection.default_namespace;
-  if (options.identity.empty()) options.identity = HostName();
+  // A pod's name is unique among the living, so a container that was killed takes its own lease up again at
+  // once.
+  if (options.identity.empty()) options.identity = HostName() + "_" + NewUuid();
   if (options.run_api_url.empty()) {
     options.run_api_url = fmt::format("https://{}.{}.svc:8443", options.service, options.operator_namespace);
   }
@@ -265,7 +267,7 @@ void Operator::Parts::Elect(std::stop_token stop) {
   kube::LeaderElectionSettings settings;
   settings.ns = options.operator_namespace;
   settings.name = options.service;
-  settings.identity = options.identity + "_" + NewUuid();
+  settings.identity = options.identity;
   kube::LeaderCallbacks callbacks;
   callbacks.on_started = [this] {
     metrics.SetLeader(options.service, true);

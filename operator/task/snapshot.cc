@@ -8,6 +8,7 @@ namespace {
 using nlohmann::json;
 
 constexpr auto kSlowStart = std::chrono::seconds(30);
+constexpr auto kSchedulingGrace = std::chrono::seconds(10);
 
 const json& Member(const json& object, const char* name) {
   static const json null;
@@ -61,7 +62,16 @@ std::optional<PodTrouble> WaitingTrouble(const json& pod) {
   return std::nullopt;
 }
 
-std::optional<PodTrouble> SchedulingTrouble(const json& pod) {
+std::optional<Duration> AgeOf(const json& pod, TimePoint now) {
+  const auto created = ParseRfc3339(Text(Member(pod, "metadata"), "creationTimestamp"));
+  if (!created) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(now - *created);
+}
+
+/// A pod whose volume is being made, or for which a node is being added, is unschedulable at first: only what
+/// lasts is told.
+std::optional<PodTrouble> SchedulingTrouble(const json& pod, TimePoint now) {
+  if (const auto age = AgeOf(pod, now); age && *age < kSchedulingGrace) return std::nullopt;
   const json* scheduled = FindByType(Member(Member(pod, "status"), "conditions"), "PodScheduled");
   if (scheduled == nullptr || Text(*scheduled, "status") != "False") return std::nullopt;
   if (Text(*scheduled, "reason") != "Unschedulable") return std::nullopt;
@@ -70,8 +80,8 @@ std::optional<PodTrouble> SchedulingTrouble(const json& pod) {
 
 /// A missing Secret of a volume shows nowhere in a pod's status: all that is seen is that nothing happens.
 std::optional<PodTrouble> SlowStart(const json& pod, TimePoint now) {
-  const auto created = ParseRfc3339(Text(Member(pod, "metadata"), "creationTimestamp"));
-  if (!created || now - *created < kSlowStart) return std::nullopt;
+  const auto age = AgeOf(pod, now);
+  if (!age || *age < kSlowStart) return std::nullopt;
   return PodTrouble{"PodNotStarting",
                     "the runner's pod has been waiting for over 30 seconds: a Secret that the task names may "
                     "be missing, or "
@@ -125,7 +135,7 @@ PodView ViewPod(const json& pod, TimePoint now) {
   view.started = view.ended || HasStarted(pod);
   if (view.started || view.deleting) return view;
   view.trouble = WaitingTrouble(pod);
-  if (!view.trouble) view.trouble = SchedulingTrouble(pod);
+  if (!view.trouble) view.trouble = SchedulingTrouble(pod, now);
   if (!view.trouble) view.trouble = SlowStart(pod, now);
   return view;
 }

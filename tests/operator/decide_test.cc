@@ -1,0 +1,447 @@
+#include "operator/task/decide.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "operator/task/status.h"
+#include "tests/operator/world.h"
+
+namespace ybis::op {
+namespace {
+
+using namespace testing;
+using control::RunState;
+using nlohmann::json;
+
+Plan DecideIt(const Snapshot& snapshot) { return Decide(snapshot, SomeSettings(), kNow); }
+
+const api::Condition& ConditionOf(const Plan& plan, const char* type) {
+  static const api::Condition kNone;
+  const auto patches = Of<PatchStatus>(plan);
+  EXPECT_EQ(patches.size(), 1u) << "no status was written";
+  if (patches.empty()) return kNone;
+  static std::vector<api::TaskStatus> kept;
+  kept.push_back(patches.front().status);
+  const auto* condition = api::FindCondition(kept.back().conditions, type);
+  return condition == nullptr ? kNone : *condition;
+}
+
+/// The snapshot after the plan's status has been written and come back by the watch.
+Snapshot WithStatusWritten(Snapshot snapshot, const Plan& plan) {
+  json object = *snapshot.object;
+  for (const auto& patch : Of<PatchStatus>(plan)) object["status"] = api::ToJson(patch.status);
+  snapshot.object = std::make_shared<const json>(object);
+  snapshot.task = api::ParseTask(object).value();
+  return snapshot;
+}
+
+Snapshot With(RunState state, const json& spec = json::object()) {
+  Snapshot snapshot = SnapshotOf(TaskObject(spec));
+  snapshot.run = RunIn(state);
+  return snapshot;
+}
+
+Snapshot WithJob(RunState state, const json& job = json::object(), const json& spec = json::object()) {
+  Snapshot snapshot = With(state, spec);
+  snapshot.job = ViewJob(JobObject(job));
+  return snapshot;
+}
+
+json JobFailed(const char* reason) {
+  return {
+      {"status",
+       {{"conditions",
+         json::array({{{"type", "Failed"}, {"status", "True"}, {"reason", reason}, {"message", "m"}}})}}}};
+}
+
+TEST(DecideTask, DoesNothingForATaskThatIsGone) { EXPECT_TRUE(DecideIt(Snapshot{}).actions.empty()); }
+
+TEST(DecideTask, WaitsWhileACacheIsOlderThanOurOwnLastWrite) {
+  Snapshot snapshot = SnapshotOf(TaskObject());
+  snapshot.current = false;
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_TRUE(plan.actions.empty());
+  EXPECT_TRUE(plan.requeue_after);
+}
+
+TEST(DecideTask, SubmitsATaskThatWasNeverRunAndLooksAgain) {
+  const Plan plan = DecideIt(SnapshotOf(TaskObject({{"priority", "HIGH"}})));
+  const auto submits = Of<SubmitRun>(plan);
+  ASSERT_EQ(submits.size(), 1u);
+  EXPECT_TRUE(submits[0].first);
+  EXPECT_EQ(submits[0].submission.uid, kUid);
+  EXPECT_EQ(submits[0].submission.spec.priority, api::Priority::kHigh);
+  EXPECT_EQ(submits[0].submission.generation, 3);
+  EXPECT_FALSE(submits[0].submission.workflow.nodes.empty());
+  EXPECT_TRUE(plan.look_again);
+  EXPECT_TRUE(Of<PatchStatus>(plan).empty()) << "the status is written once, when the Job is made";
+}
+
+TEST(DecideTask, ShowsAQueuedRunAndStartsNothing) {
+  const Plan plan = DecideIt(With(RunState::kQueued));
+  ASSERT_EQ(plan.actions.size(), 1u);
+  EXPECT_EQ(Of<PatchStatus>(plan)[0].status.phase, api::TaskPhase::kQueued);
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").status, "Unknown");
+  EXPECT_FALSE(plan.requeue_after) << "its turn is told by the record";
+}
+
+TEST(DecideTask, MakesTheJobWritesTheStatusAndTellsItOnceItsTurnHasCome) {
+  const Plan plan = DecideIt(With(RunState::kDispatched));
+  ASSERT_EQ(plan.actions.size(), 3u);
+  EXPECT_EQ((*Of<CreateJob>(plan).at(0).job)["metadata"]["name"], std::string("ybis-") + kRun);
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kRunning);
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).reason, "RunStarted");
+}
+
+TEST(DecideTask, MakesNoJobBeforeTheRunApiHasACertificate) {
+  Snapshot snapshot = With(RunState::kDispatched);
+  snapshot.run_api_ca.clear();
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_TRUE(plan.actions.empty());
+  EXPECT_TRUE(plan.requeue_after);
+}
+
+TEST(DecideTask, WritesNothingWhenTheStatusIsAsItShouldBe) {
+  for (const RunState state :
+       {RunState::kQueued, RunState::kBlocked, RunState::kCompleted, RunState::kCancelled}) {
+    Snapshot snapshot = With(state);
+    snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+    EXPECT_TRUE(Decide(snapshot, SomeSettings(), kNow + std::chrono::hours(1)).actions.empty())
+        << ToString(state);
+  }
+}
+
+TEST(DecideTask, WritesNothingWhenARunnerClaimsTheRunOrGoesFromNodeToNode) {
+  Snapshot snapshot = WithJob(RunState::kDispatched);
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  snapshot.run = RunIn(RunState::kRunning);
+  EXPECT_TRUE(DecideIt(snapshot).actions.empty());
+  snapshot.run->node = "verifier";
+  snapshot.run->usage.tokens_in = 5;
+  EXPECT_TRUE(DecideIt(snapshot).actions.empty());
+}
+
+TEST(DecideTask, ShowsANewAttempt) {
+  Snapshot snapshot = WithJob(RunState::kRunning);
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  snapshot.run->attempt = 2;
+  const Plan plan = DecideIt(snapshot);
+  ASSERT_EQ(Of<PatchStatus>(plan).size(), 1u);
+  EXPECT_EQ(Of<PatchStatus>(plan)[0].status.run->attempt, 2);
+  EXPECT_TRUE(Of<EmitEvent>(plan).empty());
+}
+
+TEST(DecideTask, WritesTheGenerationOfAnEditThatStartsNothing) {
+  Snapshot snapshot = With(RunState::kCompleted);
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  json object = *snapshot.object;
+  object["metadata"]["generation"] = 4;
+  snapshot.object = std::make_shared<const json>(object);
+  snapshot.task = api::ParseTask(object).value();
+  const Plan plan = DecideIt(snapshot);
+  ASSERT_EQ(plan.actions.size(), 1u) << "no new run, no event, nothing counted";
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.observed_generation, 4);
+}
+
+TEST(DecideTask, RecreatesNothingWhenTheRunHasEnded) {
+  for (const RunState state : {RunState::kCompleted, RunState::kFailed, RunState::kCancelled}) {
+    const Plan plan = DecideIt(With(state));
+    EXPECT_TRUE(Of<CreateJob>(plan).empty()) << ToString(state);
+    EXPECT_TRUE(Of<SubmitRun>(plan).empty()) << ToString(state);
+  }
+}
+
+TEST(DecideTask, MakesTheJobAgainWhenItWasDeletedAndTheLeaseIsOver) {
+  Snapshot snapshot = With(RunState::kDispatched);
+  snapshot.run->attempt = 1;
+  EXPECT_EQ(Of<CreateJob>(DecideIt(snapshot)).size(), 1u);
+}
+
+TEST(DecideTask, WaitsForTheLeaseWhenTheJobOfARunningRunIsGone) {
+  const Plan plan = DecideIt(With(RunState::kRunning));
+  EXPECT_TRUE(Of<CreateJob>(plan).empty()) << "the lost runner may still write";
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "JobLost");
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).type, kube::EventType::kWarning);
+  EXPECT_TRUE(plan.requeue_after);
+}
+
+TEST(DecideTask, WaitsForAnOldJobOfThatNameToBeGone) {
+  const Plan plan = DecideIt(
+      WithJob(RunState::kDispatched, {{"metadata", {{"deletionTimestamp", "2026-03-01T12:00:00Z"}}}}));
+  EXPECT_TRUE(plan.actions.empty());
+  EXPECT_TRUE(plan.requeue_after);
+}
+
+TEST(DecideTask, ReportsThePodThatEndedWithoutAWord) {
+  Snapshot snapshot = WithJob(RunState::kRunning);
+  snapshot.pods = {ViewPod(PodObject({{"phase", "Failed"}}, "dead"), kNow),
+                   ViewPod(PodObject({{"phase", "Running"}}, "alive"), kNow)};
+  const auto lost = Of<ReportLost>(DecideIt(snapshot));
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].holder, "dead-uid");
+}
+
+TEST(DecideTask, TouchesNoJobOfAnotherOwner) {
+  Snapshot snapshot = WithJob(RunState::kDispatched);
+  snapshot.job->owner_uid = "somebody-else";
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_TRUE(Of<CreateJob>(plan).empty());
+  EXPECT_TRUE(Of<DeleteJob>(plan).empty());
+  EXPECT_EQ(ConditionOf(plan, "Stalled").reason, "JobNameTaken");
+}
+
+struct JobEndCase {
+  const char* name;
+  json job;
+  api::FailureClass failure_class;
+  const char* reason;
+};
+
+TEST(DecideTask, FailsTheRunWhoseJobEndedWithoutAResult) {
+  const json complete = {
+      {"status", {{"conditions", json::array({{{"type", "Complete"}, {"status", "True"}}})}}}};
+  const std::vector<JobEndCase> cases = {
+      {"the Job succeeded", complete, api::FailureClass::kInfra, "RunnerLeftNoResult"},
+      {"its pods failed too often", JobFailed("BackoffLimitExceeded"), api::FailureClass::kInfra,
+       "RunnerFailed"},
+      {"it took too long", JobFailed("DeadlineExceeded"), api::FailureClass::kTimeout, "DeadlineExceeded"},
+      {"its runner gave up", JobFailed("PodFailurePolicy"), api::FailureClass::kInfra, "RunnerLeftNoResult"}};
+  for (const JobEndCase& one : cases) {
+    for (const RunState state : {RunState::kDispatched, RunState::kRunning}) {
+      const Plan plan = DecideIt(WithJob(state, one.job));
+      const auto fails = Of<FailRun>(plan);
+      ASSERT_EQ(fails.size(), 1u) << one.name;
+      EXPECT_EQ(fails[0].failure.failure_class, one.failure_class) << one.name;
+      EXPECT_EQ(fails[0].failure.reason, one.reason) << one.name;
+      EXPECT_TRUE(plan.look_again) << one.name;
+    }
+  }
+}
+
+TEST(DecideTask, LeavesARunAloneThatReportedItsEndBeforeTheJobEnded) {
+  EXPECT_TRUE(Of<FailRun>(DecideIt(WithJob(RunState::kFailed, JobFailed("PodFailurePolicy")))).empty());
+  EXPECT_TRUE(Of<FailRun>(DecideIt(WithJob(RunState::kBlocked, JobFailed("PodFailurePolicy")))).empty());
+}
+
+TEST(DecideTask, TellsWhyAPodDoesNotStartAndOnlyOnce) {
+  Snapshot snapshot = WithJob(RunState::kDispatched);
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  const json waiting = {
+      {"phase", "Pending"},
+      {"containerStatuses", json::array({{{"state", {{"waiting", {{"reason", "ImagePullBackOff"}}}}}}})}};
+  snapshot.pods = {ViewPod(PodObject(waiting), kNow)};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(ConditionOf(plan, "Reconciling").reason, "ImagePullBackOff");
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).reason, "ImagePullBackOff");
+  EXPECT_TRUE(DecideIt(WithStatusWritten(snapshot, plan)).actions.empty());
+}
+
+TEST(DecideTask, NamesTheSecretsWhenAPodHangs) {
+  Snapshot snapshot = WithJob(RunState::kDispatched, json::object(),
+                              {{"repository", {{"credentialsSecretRef", {{"name", "git-login"}}}}}});
+  snapshot.pods = {ViewPod(PodObject({{"phase", "Pending"}}), kNow + std::chrono::minutes(2))};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "PodNotStarting");
+  EXPECT_NE(ConditionOf(plan, "Succeeded").message.find("git-login"), std::string::npos);
+}
+
+TEST(DecideTask, LooksAgainForAPodThatHasNotStartedYet) {
+  Snapshot snapshot = WithJob(RunState::kDispatched);
+  snapshot.pods = {ViewPod(PodObject({{"phase", "Pending"}}), kNow)};
+  EXPECT_TRUE(DecideIt(snapshot).requeue_after);
+  snapshot.pods = {ViewPod(
+      PodObject({{"containerStatuses", json::array({{{"state", {{"running", json::object()}}}}})}}), kNow)};
+  EXPECT_FALSE(DecideIt(snapshot).requeue_after);
+}
+
+TEST(DecideTask, CountsAndTellsTheEndOnce) {
+  Snapshot snapshot = WithJob(RunState::kRunning);
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  snapshot.run = RunIn(RunState::kCompleted);
+  snapshot.run->result = api::RunResult{"approved", "ybis/fix-1", "c0ffee"};
+  const Plan plan = DecideIt(snapshot);
+  ASSERT_EQ(Of<CountOutcome>(plan).size(), 1u);
+  EXPECT_FALSE(Of<CountOutcome>(plan)[0].failure_class);
+  EXPECT_DOUBLE_EQ(Of<CountOutcome>(plan)[0].duration.count(), 90);
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).type, kube::EventType::kNormal);
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").status, "True");
+  EXPECT_TRUE(Of<CountOutcome>(DecideIt(WithStatusWritten(snapshot, plan))).empty());
+}
+
+TEST(DecideTask, ShowsTheReasonOfAFailureAndStalls) {
+  Snapshot snapshot = With(RunState::kFailed);
+  snapshot.run->failure = api::Failure{api::FailureClass::kVerify, "TestsFail", "2 of 3 checks failed"};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").status, "False");
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "TestsFail");
+  EXPECT_EQ(ConditionOf(plan, "Stalled").status, "True");
+  EXPECT_EQ(Of<CountOutcome>(plan).at(0).failure_class, api::FailureClass::kVerify);
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).type, kube::EventType::kWarning);
+}
+
+TEST(DecideTask, LetsARunnerLeaveByItselfAndStopsItAfterAWhile) {
+  Snapshot snapshot = WithJob(RunState::kCompleted);
+  const Plan early = Decide(snapshot, SomeSettings(), *snapshot.run->finished + std::chrono::seconds(1));
+  EXPECT_TRUE(Of<DeleteJob>(early).empty());
+  EXPECT_TRUE(early.requeue_after);
+  const Plan late = Decide(snapshot, SomeSettings(), *snapshot.run->finished + std::chrono::seconds(31));
+  EXPECT_EQ(Of<DeleteJob>(late).size(), 1u);
+}
+
+TEST(DecideTask, BlocksWithTheRuleNamedAndSuspendsTheJob) {
+  Snapshot snapshot = WithJob(RunState::kBlocked);
+  snapshot.run->failure = api::Failure{api::FailureClass::kPolicy, "ProtectedPath", "changes ci.yml"};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_TRUE(Of<SuspendJob>(plan).at(0).suspend);
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kBlocked);
+  EXPECT_EQ(ConditionOf(plan, "AwaitingApproval").status, "True");
+  EXPECT_EQ(ConditionOf(plan, "AwaitingApproval").message, "changes ci.yml");
+}
+
+TEST(DecideTask, LetsASuspendedJobGoOnWhenItsRunIsDispatchedAgain) {
+  const json suspended = {{"spec", {{"suspend", true}}}};
+  EXPECT_FALSE(Of<SuspendJob>(DecideIt(WithJob(RunState::kDispatched, suspended))).at(0).suspend);
+  EXPECT_TRUE(
+      Of<SuspendJob>(DecideIt(WithJob(RunState::kDispatched, suspended, {{"queueName", "gpu"}}))).empty())
+      << "with a queue it is the queue's to start";
+}
+
+// --- what people ask for ---
+
+TEST(DecideTask, HoldsBackWhatIsSuspended) {
+  const Plan fresh = DecideIt(SnapshotOf(TaskObject({{"suspend", true}})));
+  EXPECT_TRUE(Of<SubmitRun>(fresh).empty());
+  EXPECT_EQ(ConditionOf(fresh, "Accepted").status, "True");
+  EXPECT_EQ(Of<PatchStatus>(fresh).at(0).status.phase, api::TaskPhase::kPending);
+  EXPECT_TRUE(Of<CreateJob>(DecideIt(With(RunState::kDispatched, {{"suspend", true}}))).empty());
+}
+
+TEST(DecideTask, StartsANewRunForANewTokenOnly) {
+  EXPECT_EQ(Of<SubmitRun>(DecideIt(With(RunState::kCompleted, {{"rerun", {{"token", "again"}}}}))).size(),
+            1u);
+  Snapshot same = With(RunState::kCompleted, {{"rerun", {{"token", "again"}}}});
+  same.run->rerun_token = "again";
+  EXPECT_TRUE(Of<SubmitRun>(DecideIt(same)).empty());
+  Snapshot taken_away = With(RunState::kCompleted);
+  taken_away.run->rerun_token = "again";
+  EXPECT_TRUE(Of<SubmitRun>(DecideIt(taken_away)).empty());
+}
+
+TEST(DecideTask, LetsARunEndBeforeANewTokenCounts) {
+  EXPECT_TRUE(
+      Of<SubmitRun>(DecideIt(WithJob(RunState::kRunning, json::object(), {{"rerun", {{"token", "again"}}}})))
+          .empty());
+}
+
+TEST(DecideTask, SubmitsATokenOnceInOneReconcile) {
+  Snapshot snapshot = With(RunState::kCompleted, {{"rerun", {{"token", "used-before"}}}});
+  snapshot.submitted = true;
+  EXPECT_TRUE(Of<SubmitRun>(DecideIt(snapshot)).empty());
+}
+
+TEST(DecideTask, CancelsInTheRecordFirst) {
+  const Plan plan = DecideIt(WithJob(RunState::kRunning, json::object(), {{"cancel", true}}));
+  ASSERT_EQ(plan.actions.size(), 1u);
+  EXPECT_EQ(Of<CancelRun>(plan).at(0).run_id, kRun);
+  EXPECT_TRUE(plan.look_again);
+}
+
+TEST(DecideTask, KillsThePodsOfACancelledRun) {
+  Snapshot snapshot = WithJob(RunState::kRunning, json::object(), {{"cancel", true}});
+  snapshot.run->cancel_requested = true;
+  snapshot.pods = {ViewPod(PodObject({{"phase", "Running"}}), kNow)};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(Of<DeleteJob>(plan).size(), 1u);
+  EXPECT_EQ(Of<DeletePod>(plan).at(0).uid, "pod-1-uid");
+  EXPECT_TRUE(plan.requeue_after);
+}
+
+TEST(DecideTask, EndsACancelledRunOnceNothingOfItIsLeft) {
+  Snapshot snapshot = With(RunState::kRunning, {{"cancel", true}});
+  snapshot.run->cancel_requested = true;
+  const auto fails = Of<FailRun>(DecideIt(snapshot));
+  ASSERT_EQ(fails.size(), 1u);
+  EXPECT_EQ(fails[0].failure.failure_class, api::FailureClass::kCancelled);
+}
+
+TEST(DecideTask, CancelsATaskThatNeverRan) {
+  const Plan plan = DecideIt(SnapshotOf(TaskObject({{"cancel", true}})));
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kCancelled);
+  EXPECT_TRUE(Of<SubmitRun>(plan).empty());
+}
+
+TEST(DecideTask, KeepsTheResultOfARunThatEndedBeforeTheCancel) {
+  const Plan plan = DecideIt(With(RunState::kCompleted, {{"cancel", true}}));
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kCompleted);
+}
+
+// --- bad input ---
+
+struct RejectionCase {
+  const char* reason;
+  std::function<void(Snapshot&)> spoil;
+};
+
+TEST(DecideTask, RejectsWhatCannotRunWithAReasonAndAnEventAndRetriesOnlyWhatMayPass) {
+  const std::vector<RejectionCase> cases = {
+      {"InvalidSpec",
+       [](Snapshot& s) {
+         s.invalid = Error{ErrorCode::kInvalid, "spec.title: too long"};
+       }},
+      {"WorkflowNotFound",
+       [](Snapshot& s) {
+         s.workflow = {std::nullopt, "WorkflowNotFound", "no such"};
+       }},
+      {"WorkflowInvalid",
+       [](Snapshot& s) {
+         s.workflow = {std::nullopt, "WorkflowInvalid", "a loop"};
+       }},
+      {"ImageNotAllowed", [](Snapshot& s) { s.task.spec.runner.image = "evil:1"; }},
+      {"ModelNotAllowed", [](Snapshot& s) { s.task.spec.model.name = "huge"; }},
+      {"ModelNotAllowed",
+       [](Snapshot& s) {
+         s.task.spec.model.fallbacks = {"small", "huge"};
+       }},
+      {"LimitTooHigh", [](Snapshot& s) { s.task.spec.limits.timeout_seconds = 604'800; }},
+      {"LimitTooHigh", [](Snapshot& s) { s.task.spec.limits.max_cost_usd = 1000; }},
+      {"SecretNotFound", [](Snapshot& s) { s.missing_secrets = {"Secret git"}; }}};
+  for (const RejectionCase& one : cases) {
+    Snapshot snapshot = SnapshotOf(TaskObject());
+    one.spoil(snapshot);
+    const Plan plan = DecideIt(snapshot);
+    EXPECT_TRUE(Of<SubmitRun>(plan).empty()) << one.reason;
+    EXPECT_EQ(ConditionOf(plan, "Accepted").status, "False") << one.reason;
+    EXPECT_EQ(ConditionOf(plan, "Accepted").reason, one.reason);
+    EXPECT_EQ(ConditionOf(plan, "Stalled").status, "True") << one.reason;
+    EXPECT_EQ(Of<EmitEvent>(plan).at(0).type, kube::EventType::kWarning) << one.reason;
+    EXPECT_EQ(plan.requeue_after.has_value(), std::string_view(one.reason) == "SecretNotFound") << one.reason;
+  }
+}
+
+TEST(DecideTask, KeepsARunGoingWhoseSpecWasSpoiledMeanwhile) {
+  Snapshot snapshot = WithJob(RunState::kRunning);
+  snapshot.invalid = Error{ErrorCode::kInvalid, "spec.title: too long"};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(ConditionOf(plan, "Accepted").status, "True");
+  EXPECT_TRUE(Of<CancelRun>(plan).empty());
+}
+
+TEST(DecideTask, FailsARunWhoseJobTheApiServerFindsInvalid) {
+  Snapshot snapshot = With(RunState::kDispatched);
+  snapshot.create_problem =
+      CreateProblem{ErrorCode::kInvalid, "spec.template.spec.tolerations[0].operator: bad"};
+  EXPECT_EQ(Of<FailRun>(DecideIt(snapshot)).at(0).failure.reason, "JobInvalid");
+}
+
+TEST(DecideTask, WaitsWhenAQuotaForbidsTheJob) {
+  Snapshot snapshot = With(RunState::kDispatched);
+  snapshot.create_problem = CreateProblem{ErrorCode::kDenied, "exceeded quota: jobs"};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "JobForbidden");
+  EXPECT_TRUE(Of<FailRun>(plan).empty());
+  EXPECT_TRUE(plan.requeue_after);
+}
+
+}  // namespace
+}  // namespace ybis::op
