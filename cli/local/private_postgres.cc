@@ -153,9 +153,31 @@ bool MayEnter(const struct stat& folder, uid_t uid, gid_t gid) {
   return (folder.st_mode & S_IXOTH) != 0;
 }
 
-}  // namespace
+/// Whether a living server process works in the data folder: all of them have it as their working directory.
+bool InUse(const fs::path& data) {
+  std::error_code ignored;
+  for (const auto& process : fs::directory_iterator("/proc", ignored)) {
+    if (fs::read_symlink(process.path() / "cwd", ignored) == data) return true;
+  }
+  return false;
+}
 
-namespace {
+/// A server that was killed leaves its number behind. When that number is another's now, or nobody has waited
+/// for the dead one yet, the next server would take it for alive. Call it with the lock held.
+void ForgetDeadServer(const fs::path& data, const fs::path& sockets, std::stop_token stop) {
+  const fs::path left[] = {data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock",
+                           sockets / ".s.PGSQL.5432"};
+  std::error_code ignored;
+  if (std::none_of(std::begin(left), std::end(left),
+                   [&](const fs::path& path) { return fs::exists(path, ignored); })) {
+    return;
+  }
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (InUse(data)) {  // its helpers end soon after it
+    if (std::chrono::steady_clock::now() > deadline || !SystemClock().SleepFor(50ms, stop)) return;
+  }
+  for (const fs::path& path : left) fs::remove(path, ignored);
+}
 
 Result<std::pair<uid_t, gid_t>> AccountOf(std::string& name) {
   for (const char* candidate : {"postgres", "nobody"}) {
@@ -252,6 +274,7 @@ Status PrivatePostgres::Start(const Owner& owner, const Programs& programs, std:
     YBIS_TRY(Give(folder, owner.uid, owner.gid));
   }
   YBIS_TRY(WriteSettings(Data(), owner));
+  ForgetDeadServer(Data(), Sockets(), stop);
   const Status started =
       RunTool({programs.folder / "pg_ctl", "-D", Data(), "-l", Log(), "-w", "-s", "-t", "120", "start"},
               owner.uid, owner.gid, false, {}, stop);
