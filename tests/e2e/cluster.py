@@ -41,12 +41,11 @@ def until(what, probe, timeout=60, pause=0.2):
         time.sleep(pause)
 
 
-def manifest(name, repository="hello", **spec):
-    """A task like the example of that repository, with other fields on top."""
+def manifest(name, like="hello", **spec):
+    """A task like that example, with other fields on top."""
     import yaml
 
-    example = {"hello": "hello", "ring": "ring", "shop": "protected-path"}[repository]
-    task = yaml.safe_load((ROOT / f"examples/tasks/{example}.yaml").read_text())
+    task = yaml.safe_load((ROOT / f"examples/tasks/{like}.yaml").read_text())
     task["metadata"]["name"] = name
     task["spec"].update(spec)
     return task

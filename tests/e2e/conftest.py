@@ -18,10 +18,10 @@ def task():
     """Makes tasks and deletes them after the test; the name is made unique so that branches never meet."""
     made = []
 
-    def make(name, repository="hello", **spec):
+    def make(name, like="hello", **spec):
         unique = f"{name}-{os.urandom(3).hex()}"
         made.append(unique)
-        cluster.apply(cluster.manifest(unique, repository, **spec))
+        cluster.apply(cluster.manifest(unique, like, **spec))
         return unique
 
     yield make
