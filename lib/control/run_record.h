@@ -77,8 +77,8 @@ class TaskRecords {
   /// Asks a run to stop: queued, dispatched or blocked → kCancelled at once; running → cancel_requested, and
   /// kCancelled when its runner releases or its lease ends.
   virtual Status Cancel(const std::string& run_id, const std::string& reason) = 0;
-  /// Ends a run from outside: its Job failed for good, could not be made or passed its deadline. No effect on
-  /// a terminal run.
+  /// Ends a run from outside: its Job failed for good, could not be made or passed its deadline. With class
+  /// Cancelled the run ends Cancelled: its runner is known to be gone. No effect on a terminal run.
   virtual Status Fail(const std::string& run_id, const api::Failure& failure) = 0;
   /// Journal entry; the same key twice is one.
   virtual Status RecordEvent(const std::string& run_id, const std::string& key, const std::string& type,
