@@ -34,9 +34,8 @@ std::string Painted(const std::string& patch, const Paint& paint) {
 }
 
 int Diff(Context& context, const Options& options) {
-  const auto session =
-      Session::Open(options.backend,
-                    "git fetch origin && git show origin/ybis/NAME-1   (the branch that was delivered)", {});
+  const auto session = Session::Open(
+      options.backend, "git fetch origin && git show origin/BRANCH   (status.result.branch)", {});
   if (!session) return Explain(context, session.error());
   const auto task = control::TaskCatalog((*session)->pool()).Find(kLocalNamespace, options.id, {});
   if (!task) return Explain(context, task.error());

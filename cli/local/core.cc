@@ -1,12 +1,42 @@
 #include "cli/local/core.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include <nlohmann/json.hpp>
+
+#include "base/unique_fd.h"
 
 namespace ybis::cli {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+bool Answers(const std::string& path) {
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(to.sun_path)) return true;
+  std::memcpy(to.sun_path, path.data(), path.size());
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
+}
+
+/// Killed workers leave theirs behind. Young ones stay: they may be about to listen.
+void RemoveDeadSockets(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const auto young = std::filesystem::file_time_type::clock::now() - 60s;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.is_socket(ignored) && entry.last_write_time(ignored) < young && !Answers(entry.path())) {
+      std::filesystem::remove(entry.path(), ignored);
+    }
+  }
+}
+
+}  // namespace
 
 Result<control::AuthVerdict> ProcessTokens::Authenticate(std::string_view token, const std::string& run_id,
                                                          std::stop_token stop) {
@@ -40,6 +70,7 @@ Result<std::unique_ptr<ControlCore>> ControlCore::Start(Session& session, const 
   YBIS_ASSIGN(auto models,
               model::ModelSet::Make(control::ModelSettingsOf(config), SystemClock(), model::NoObserver()));
   std::unique_ptr<ControlCore> core(new ControlCore(session, config, holder, std::move(models)));
+  RemoveDeadSockets(session.folders().Sockets());
   core->socket_ = session.folders().Sockets() / (name + ".sock");
   http::Router router;
   control::AddRunApi(router, core->api_);

@@ -102,7 +102,7 @@ void AddTaskFlags(CLI::App& verb, TaskFlags& flags) {
   verb.add_option("--verify", flags.verify,
                   "A command that must succeed, e.g. \"make test\"; again for more; default: detected");
   verb.add_option("--param", flags.parameters, "NAME=VALUE for the workflow's {{NAME}}; again for more");
-  verb.add_option("--branch", flags.branch, "Branch to deliver to; default: ybis/NAME-NUMBER");
+  verb.add_option("--branch", flags.branch, "Branch to deliver to; default: ybis/NAME-RUN");
   verb.add_flag("--no-branch", flags.no_branch, "Keep the patch in the record, push nothing");
 }
 

@@ -1,9 +1,8 @@
 #include "cli/local/worker.h"
 
-#include <unistd.h>
-
 #include <nlohmann/json.hpp>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
@@ -65,7 +64,9 @@ Worker::~Worker() = default;
 Result<std::unique_ptr<Worker>> Worker::Make(Session& session, const control::Config& config,
                                              WorkerSettings settings) {
   std::unique_ptr<Worker> worker(new Worker(session, config, std::move(settings)));
-  YBIS_ASSIGN(worker->core_, ControlCore::Start(session, config, worker->name_, std::to_string(::getpid())));
+  // The number alone is not enough: containers that share a data folder have their own numbers.
+  YBIS_ASSIGN(worker->core_,
+              ControlCore::Start(session, config, worker->name_, Sha256Hex(worker->name_).substr(0, 12)));
   return worker;
 }
 

@@ -34,9 +34,9 @@ class LocalCrash : public ::testing::Test {
   }
   void ExpectDelivered(const std::string& name, const std::string& repository) {
     ASSERT_TRUE(machine_.WaitPhase(name, "Completed")) << machine_.Task(name).dump(2) << WorkerLog();
-    EXPECT_EQ(machine_.Git(repository, {"branch", "--list", "ybis/*", "--format=%(refname:short)"}),
-              "ybis/" + name + "-1");
-    EXPECT_EQ(machine_.Git(repository, {"rev-list", "--count", "main..ybis/" + name + "-1"}), "1");
+    const std::string branch = machine_.Task(name)["status"]["result"]["branch"];
+    EXPECT_EQ(machine_.Branches(repository), std::vector<std::string>{branch});
+    EXPECT_EQ(machine_.Git(repository, {"rev-list", "--count", "main.." + branch}), "1");
   }
 
   Machine machine_;

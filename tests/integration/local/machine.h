@@ -51,6 +51,9 @@ class Machine {
   std::string Repository(const std::string& example) const;
   std::string Git(const std::string& repository, const std::vector<std::string>& arguments) const;
 
+  /// The delivered branches of a repository.
+  std::vector<std::string> Branches(const std::string& repository) const;
+
   /// The task as `ybis task status -o json` gives it.
   nlohmann::json Task(const std::string& name) const;
   std::string Phase(const std::string& name) const;

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 namespace ybis::testing {
@@ -140,6 +141,13 @@ std::string Machine::Repository(const std::string& example) const {
   Git(folder, {"add", "-A"});
   Git(folder, {"commit", "-q", "-m", "Begin"});
   return folder;
+}
+
+std::vector<std::string> Machine::Branches(const std::string& repository) const {
+  std::istringstream lines(Git(repository, {"branch", "--list", "ybis/*", "--format=%(refname:short)"}));
+  std::vector<std::string> branches;
+  for (std::string line; std::getline(lines, line);) branches.push_back(line);
+  return branches;
 }
 
 json Machine::Task(const std::string& name) const {
