@@ -46,6 +46,9 @@ void AddFlags(CLI::App& app, Raw& raw) {
                  "kubeconfig file instead of the pod's service account");
   app.add_option("--context", raw.options.context, "context of the kubeconfig instead of its current one");
   app.add_option("--namespace", raw.options.watch_namespace, "watch this namespace alone; all without it");
+  app.add_option(
+      "--instance", raw.options.instance,
+      "only tasks whose label ybis.dev/operator has this value; without it those that lack the label");
   app.add_option("--operator-namespace", raw.options.operator_namespace,
                  "namespace of the lease and the certificate")
       ->envname("POD_NAMESPACE");

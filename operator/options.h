@@ -18,6 +18,9 @@ struct Options {
   std::string context;
   std::string watch_namespace;     ///< empty = all
   std::string operator_namespace;  ///< of lease and certificate; empty = the connection's
+  /// Only tasks with label ybis.dev/operator of this value; empty = only tasks without that label. Keeps two
+  /// installations (a canary beside the old one) off each other's tasks.
+  std::string instance;
   std::string service = "ybis-operator";
   std::string identity;     ///< of this replica; empty = host name
   std::string run_api_url;  ///< as pods reach it; empty = by the Service's name

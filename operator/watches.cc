@@ -8,6 +8,10 @@
 namespace ybis::op {
 namespace {
 
+std::string OurTasks(const std::string& instance) {
+  return instance.empty() ? "!ybis.dev/operator" : "ybis.dev/operator=" + instance;
+}
+
 std::string ManagedByUs() { return fmt::format("{}={}", api::kManagedByLabel, api::kManagedBy); }
 
 kube::ReflectorSettings Settings(const kube::Resource& resource, const std::string& ns,
@@ -31,7 +35,7 @@ std::string WorkflowOf(const nlohmann::json& task) {
 Watches::Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, WatchSettings settings,
                  WatchSinks sinks)
     : sinks_(std::move(sinks)),
-      tasks_(reader, watcher, clock, Settings(kube::kTasks, settings.ns),
+      tasks_(reader, watcher, clock, Settings(kube::kTasks, settings.ns, OurTasks(settings.instance)),
              [this](const kube::Key& key, const kube::Object& object) { OnTask(key, object); }),
       workflows_(reader, watcher, clock, Settings(kube::kWorkflows, settings.ns),
                  [this](const kube::Key& key, const kube::Object&) { OnWorkflow(key); }),

@@ -13,7 +13,8 @@
 namespace ybis::op {
 
 struct WatchSettings {
-  std::string ns;  ///< of tasks, workflows, Jobs and pods; "" = all
+  std::string ns;        ///< of tasks, workflows, Jobs and pods; "" = all
+  std::string instance;  ///< value of the tasks' label ybis.dev/operator; "" = tasks without it
   kube::Key serving_secret;
 };
 
