@@ -154,13 +154,29 @@ struct Connection::Impl {
   std::map<std::string, std::string, std::less<>> prepared;  ///< statement → its name
 };
 
+/// Marks the time while the server is to answer.
+class Connection::Clocked {
+ public:
+  explicit Clocked(Connection& connection) : connection_(connection) {
+    connection_.asked_ = std::chrono::steady_clock::now().time_since_epoch().count();
+  }
+  ~Clocked() { connection_.asked_ = 0; }
+  Clocked(const Clocked&) = delete;
+  Clocked& operator=(const Clocked&) = delete;
+
+ private:
+  Connection& connection_;
+};
+
 class Connection::ExecTransaction final : public Transaction {
  public:
-  ExecTransaction(Impl& impl, pqxx::transaction_base& transaction) : impl_(impl), transaction_(transaction) {}
+  ExecTransaction(Connection& connection, pqxx::transaction_base& transaction)
+      : connection_(connection), impl_(*connection.impl_), transaction_(transaction) {}
 
   Result<Rows> Exec(std::string_view sql, const Params& params) override {
     if (failed_) return Fail(failed_->error);
     YBIS_TRY(CheckParams(params));
+    const Clocked clocked(connection_);
     try {
       auto result = std::make_shared<pqxx::result>(ExecPrepared(transaction_, Name(sql), params));
       return Rows(std::shared_ptr<const void>(std::move(result)));
@@ -172,6 +188,7 @@ class Connection::ExecTransaction final : public Transaction {
 
   Status ExecScript(const std::string& sql) override {
     if (failed_) return Fail(failed_->error);
+    const Clocked clocked(connection_);
     try {
       transaction_.exec(sql);
       return {};
@@ -179,6 +196,12 @@ class Connection::ExecTransaction final : public Transaction {
       failed_ = Classify();
       return Fail(failed_->error);
     }
+  }
+
+  Status NoTimeLimit() override {
+    YBIS_TRY(ExecScript("SET LOCAL statement_timeout = 0"));
+    connection_.unlimited_ = true;
+    return {};
   }
 
   const std::optional<Classified>& failed() const { return failed_; }
@@ -193,6 +216,7 @@ class Connection::ExecTransaction final : public Transaction {
     return found->second;
   }
 
+  Connection& connection_;
   Impl& impl_;
   pqxx::transaction_base& transaction_;
   std::optional<Classified> failed_;
@@ -223,10 +247,15 @@ Status Connection::Command(const std::string& sql) {
 
 Outcome Connection::InTransaction(const Work& work) {
   bool committing = false;
+  unlimited_ = false;
   try {
     pqxx::work transaction(impl_->connection);
-    ExecTransaction exec(*impl_, transaction);
+    ExecTransaction exec(*this, transaction);
     Status status = work(exec);
+    if (exec.failed() || !status) {
+      const Clocked clocked(*this);
+      transaction.abort();
+    }
     if (exec.failed()) {
       broken_ = broken_ || exec.failed()->broken;
       // The work's own words, unless it passed over the failure.
@@ -234,6 +263,7 @@ Outcome Connection::InTransaction(const Work& work) {
     }
     if (!status) return {std::move(status), Effect::kNone};
     committing = true;
+    const Clocked clocked(*this);
     transaction.commit();
     return {};
   } catch (...) {
@@ -244,9 +274,10 @@ Outcome Connection::InTransaction(const Work& work) {
 }
 
 Outcome Connection::Single(const Work& work) {
+  unlimited_ = false;
   try {
     pqxx::nontransaction transaction(impl_->connection);
-    ExecTransaction exec(*impl_, transaction);
+    ExecTransaction exec(*this, transaction);
     Status status = work(exec);
     if (!exec.failed()) return {std::move(status), Effect::kNone};
     broken_ = broken_ || exec.failed()->broken;
@@ -256,6 +287,14 @@ Outcome Connection::Single(const Work& work) {
     broken_ = broken_ || failure.broken;
     return {Fail(failure.error), failure.effect};
   }
+}
+
+std::chrono::milliseconds Connection::Silence() const {
+  const auto asked = asked_.load();
+  if (asked == 0 || unlimited_) return {};
+  const auto since =
+      std::chrono::steady_clock::now().time_since_epoch() - std::chrono::steady_clock::duration(asked);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since);
 }
 
 int Connection::socket() const { return impl_->connection.sock(); }

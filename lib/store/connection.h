@@ -1,5 +1,7 @@
 #pragma once
 // One connection to Postgres, and what a failure on it means for repeating. Internal to lib/store.
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -41,13 +43,18 @@ class Connection {
   /// False when the server has closed it or said something while nobody asked.
   bool UsableWhenIdle() const;
   bool broken() const { return broken_; }
+  /// How long the server has been silent in a statement that has a time limit; for other threads.
+  std::chrono::milliseconds Silence() const;
 
  private:
   struct Impl;
   class ExecTransaction;
+  class Clocked;
   explicit Connection(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
   bool broken_ = false;
+  std::atomic<std::chrono::steady_clock::rep> asked_{0};  ///< when the statement under way was sent; 0 = none
+  std::atomic<bool> unlimited_{false};
 };
 
 /// A connection string in key=value form with the password registered as a secret, built from a URL; the

@@ -96,6 +96,8 @@ class Transaction {
   virtual ~Transaction() = default;
   /// Runs one statement, prepared once a connection under its text.
   virtual Result<Rows> Exec(std::string_view sql, const Params& params = {}) = 0;
+  /// Lifts statement_timeout for the rest of this transaction (migrations).
+  virtual Status NoTimeLimit() = 0;
   /// Runs a script of several statements without parameters (migrations).
   virtual Status ExecScript(const std::string& sql) = 0;
 };
@@ -106,6 +108,7 @@ struct PoolSettings {
   std::chrono::milliseconds connect_timeout{5'000};     ///< of one attempt
   std::chrono::milliseconds acquire_timeout{10'000};    ///< waiting for a free connection and for the server
   std::chrono::milliseconds statement_timeout{15'000};  ///< of each statement; 0 = none
+  std::chrono::milliseconds cut_grace{5'000};  ///< beyond it a server that still says nothing is cut off
   std::string application_name = "ybis";
 };
 

@@ -25,7 +25,7 @@ std::string Checksum(const Migration& migration) {
 
 /// One at a time; without the time limit of ordinary statements, since tables may be big.
 Status Lock(Transaction& transaction) {
-  YBIS_TRY(transaction.ExecScript("SET LOCAL statement_timeout = 0"));
+  YBIS_TRY(transaction.NoTimeLimit());
   YBIS_TRY(transaction.Exec("SELECT pg_advisory_xact_lock($1)", {kMigrationLock}));
   return transaction.ExecScript(
       "CREATE TABLE IF NOT EXISTS _migrations (version bigint PRIMARY KEY, name text NOT NULL, "

@@ -14,8 +14,6 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-/// How far over statement_timeout the server may go before its connection is cut from this side.
-constexpr milliseconds kGrace{5'000};
 constexpr int kSerializationAttempts = 20;
 
 /// Every statement of ours is a point or range by index. A plan made while a table was small, and kept by the
@@ -50,11 +48,7 @@ struct Pool::Impl {
     std::vector<std::unique_ptr<Connection>> idle;
     int total = 0;
   };
-  struct Busy {
-    int socket;
-    Steady::time_point deadline;
-  };
-  using BusyList = std::list<Busy>;
+  using BusyList = std::list<Connection*>;
 
   explicit Impl(PoolSettings given) : settings(std::move(given)) {
     if (settings.statement_timeout.count() > 0) {
@@ -131,7 +125,7 @@ Outcome Pool::Impl::Attempt(Connection& connection, const Connection::Work& work
                             std::stop_token stop) {
   const int socket = connection.socket();
   BusyList entry;
-  entry.push_back({socket, Steady::now() + settings.statement_timeout + kGrace});
+  entry.push_back(&connection);
   const auto place = entry.begin();
   {
     auto locked = busy.Lock();
@@ -169,11 +163,11 @@ Status Pool::Impl::Run(const Connection::Work& work, bool single, std::stop_toke
 }
 
 void Pool::Impl::Reap(std::stop_token stop) {
-  while (SystemClock().SleepFor(milliseconds{500}, stop)) {
-    const auto now = Steady::now();
+  const milliseconds limit = settings.statement_timeout + settings.cut_grace;
+  while (SystemClock().SleepFor(std::clamp(limit / 10, milliseconds{10}, milliseconds{500}), stop)) {
     auto locked = busy.Lock();
-    for (Busy& entry : *locked) {
-      if (entry.deadline < now) ::shutdown(entry.socket, SHUT_RDWR);
+    for (const Connection* connection : *locked) {
+      if (connection->Silence() > limit) ::shutdown(connection->socket(), SHUT_RDWR);
     }
   }
 }

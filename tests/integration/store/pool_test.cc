@@ -75,6 +75,32 @@ TEST(Pool, EndsASlowStatementAtItsTimeLimit) {
   EXPECT_EQ(Count(pool, "SELECT 7"), 7);
 }
 
+TEST(Pool, CutsOffAServerThatIsSilentAndNoTransactionThatIsMerelyLong) {
+  auto settings = SettingsFor(Server().NewDatabase());
+  settings.statement_timeout = 200ms;
+  settings.cut_grace = 200ms;
+  settings.acquire_timeout = 100ms;
+  Pool pool(settings);
+  YBIS_EXPECT_OK(pool.Transact(
+      [](Transaction& tx) -> Status {
+        for (int i = 0; i < 10; ++i) YBIS_TRY(tx.Exec("SELECT pg_sleep(0.1)"));
+        YBIS_TRY(tx.NoTimeLimit());
+        YBIS_TRY(tx.Exec("SELECT pg_sleep(1)"));
+        return {};
+      },
+      {}));
+  YBIS_EXPECT_CODE(pool.Transact(
+                       [](Transaction& tx) -> Status {
+                         // The server's own limit is lifted: as good as a server that hangs.
+                         YBIS_TRY(tx.Exec("SET LOCAL statement_timeout = 0"));
+                         YBIS_TRY(tx.Exec("SELECT pg_sleep(30)"));
+                         return {};
+                       },
+                       {}),
+                   kUnavailable);
+  EXPECT_EQ(Count(pool, "SELECT 3"), 3);
+}
+
 TEST(Pool, StopsWithinMillisecondsInTheMiddleOfAStatement) {
   Pool pool(SettingsFor(Server().NewDatabase()));
   std::stop_source source;

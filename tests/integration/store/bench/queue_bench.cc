@@ -196,7 +196,6 @@ void Run() {
   store::PoolSettings settings;
   settings.url = url;
   settings.size = kClients;
-  settings.statement_timeout = std::chrono::milliseconds(60'000);
   store::Pool pool(settings);
   Must(store::Migrator(pool).Up({}));
   for (int round = 1; round <= 3; ++round) {
