@@ -1,0 +1,42 @@
+"""The chart: linted, valid against the API server's own schemas, and clear about wrong values."""
+
+import pytest
+from cluster import ROOT, SYSTEM, kubectl, run
+
+VALUES = "hack/demo/manifests/values.yaml"
+
+
+def template(*argv, check=True):
+    return run("helm", "template", "ybis", "charts/ybis", "-n", SYSTEM, "--values", VALUES, *argv, check=check)
+
+
+def test_lint():
+    run("helm", "lint", "--strict", "charts/ybis", "--values", VALUES)
+
+
+@pytest.mark.parametrize("argv", [[], ["--set", "replicas=3"], ["--set", "watchNamespace=team-a"],
+                                  ["--set", "postgres.enabled=false", "--set", "database.existingSecret=db"]])
+def test_manifests_fit_the_schemas_of_the_api_server(argv, tmp_path):
+    if run("hack/cluster/cluster", "schemas", str(tmp_path), check=False).returncode != 0:
+        pytest.skip("this cluster's schemas cannot be read")
+    form = f"{tmp_path}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+    run("kubeconform", "-strict", "-schema-location", form, "-", input=template(*argv).stdout)
+    run("kubeconform", "-strict", "-schema-location", form, *map(str, sorted((ROOT / "examples/tasks").glob("*.yaml"))))
+
+
+@pytest.mark.parametrize("argv, said", [
+    (["--set", "replicas=many"], "replicas"),
+    (["--set", "profile=test"], "profile"),
+    (["--set", "imgae.tag=1"], "imgae"),
+    (["--set", "postgres.enabled=false"], "no database"),
+])
+def test_wrong_values_are_refused_by_name(argv, said):
+    refused = template(*argv, check=False)
+    assert refused.returncode != 0 and said in refused.stderr, refused.stderr
+
+
+def test_operator_has_no_rights_beyond_its_work():
+    who = f"--as=system:serviceaccount:{SYSTEM}:ybis-operator"
+    for verb, what in [("get", "secrets"), ("create", "pods"), ("update", "ybistasks"), ("delete", "ybistasks"), ("get", "configmaps")]:
+        assert kubectl("auth", "can-i", verb, what, who, namespace="ybis-demo", check=False).stdout.strip() == "no", (verb, what)
+    assert kubectl("auth", "can-i", "create", "jobs", who, namespace="ybis-demo").stdout.strip() == "yes"
