@@ -41,9 +41,12 @@ std::vector<std::string> Candidates(const ProcessSpec& spec) {
 bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 void ResetSignals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
+  // By the system call, for the library refuses the two signals that it keeps for itself, and a parent may
+  // have ignored them.
+  const unsigned long default_action[8] = {};
+  for (int number = 1; number < NSIG; ++number) {
+    ::syscall(SYS_rt_sigaction, number, default_action, nullptr, sizeof(unsigned long));
+  }
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
