@@ -99,7 +99,7 @@ Status Reflector::WatchOnce(std::stop_token stop) {
   bool any = false;
   const Status status = watcher_.Watch(
       settings_.resource, settings_.ns, options,
-      [&](WatchEvent event) {
+      [&](const WatchEvent& event) {
         any = true;
         return Handle(event);
       },

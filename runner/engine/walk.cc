@@ -146,7 +146,7 @@ std::string Walk::Route(const Step& step, const NodeOutput* output, const Fault*
   if (next.kind == Kind::kNode && (!IsFinal(decision) || HasConditionalEdge(*step.node, next.node))) {
     return next.node;
   }
-  if (next.kind == Kind::kUnhandledError) state["failure"] = api::ToJson(fault->failure);
+  if (next.kind == Kind::kUnhandledError && fault != nullptr) state["failure"] = api::ToJson(fault->failure);
   if (next.kind == Kind::kNoRoute && !IsFinal(decision)) {
     state["failure"] = api::ToJson(
         WorkflowFault(fmt::format("node {}: no edge applies and it is no exit point", step.node->name))
