@@ -10,7 +10,8 @@ TEST(Digest, IsSha256WithItsName) {
 }
 
 TEST(Base64, GoesThereAndBack) {
-  for (const std::string text : {"", "a", "ab", "abc", std::string("\0\xff\x10", 3).c_str()}) {
+  for (const std::string& text : {std::string(), std::string("a"), std::string("ab"), std::string("abc"),
+                                  std::string("\0\xff\x10", 3)}) {
     EXPECT_EQ(Base64Decode(Base64Encode(text)).value(), text);
   }
   EXPECT_EQ(Base64UrlDecode("_-8").value(), "\xff\xef");
