@@ -14,7 +14,7 @@ def test_lint():
     run("helm", "lint", "--strict", "charts/ybis", "--values", VALUES)
 
 
-@pytest.mark.parametrize("argv", [[], ["--set", "replicas=3"], ["--set", "watchNamespace=team-a"],
+@pytest.mark.parametrize("argv", [[], ["--set", "replicas=3"], ["--set", "instance=blue"], ["--set", "watchNamespace=team-a"],
                                   ["--set", "postgres.enabled=false", "--set", "database.existingSecret=db"]])
 def test_manifests_fit_the_schemas_of_the_api_server(argv, tmp_path):
     if run("hack/cluster/cluster", "schemas", str(tmp_path), check=False).returncode != 0:
