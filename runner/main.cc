@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "http/client.h"
 #include "runner/sandbox/sandbox.h"
 #include "runner/wiring.h"
@@ -73,7 +74,7 @@ void AddFlags(CLI::App& app, runner::RunnerFlags& flags, std::string& log_format
       ->envname("YBIS_LOG_FORMAT")
       ->check(CLI::IsMember({"json", "text"}));
   app.add_option("--log-level", log_level, "debug, info, warn or error")->envname("YBIS_LOG_LEVEL");
-  app.set_version_flag("--version", "ybis-runner " YBIS_VERSION);
+  app.set_version_flag("--version", std::string("ybis-runner ") + kYbisVersion);
   app.footer(kFooter);
 }
 
@@ -81,7 +82,7 @@ void AddFlags(CLI::App& app, runner::RunnerFlags& flags, std::string& log_format
 
 int main(int argc, char** argv) {
   const Status undumpable = runner::MakeUndumpable();
-  runner::RunnerFlags flags{.host = HostName(), .version = YBIS_VERSION};
+  runner::RunnerFlags flags{.host = HostName(), .version = kYbisVersion};
   std::string log_format = "json";
   std::string log_level = "info";
   CLI::App app("Walks one run of a YBIS task: claims it, changes and verifies a worktree, reports each step.",
