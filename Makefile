@@ -31,11 +31,11 @@ unit: $(RELEASE)/build.ninja ## Run the unit tests alone (no services needed)
 	@ctest --preset release -L unit -j $(JOBS)
 
 .PHONY: demo
-demo: build ## Bring up a real Kubernetes, install YBIS, run three tasks and show the patches
+demo: build ## Bring up a real Kubernetes, install YBIS, run five tasks and show the patches
 	@hack/demo/demo
 
 .PHONY: demo-local
-demo-local: build ## Run the same three tasks on this machine alone, without a cluster
+demo-local: build ## Run the same five tasks on this machine alone, without a cluster
 	@hack/demo/local
 
 .PHONY: run-worker
@@ -57,15 +57,23 @@ fmt: ## Format the sources
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i
 
 .PHONY: bench
-bench: build ## Print the figures: build, start, size, latency (the cluster of `make demo` must be up)
-	@hack/bench/bench
+bench: build ## Print the figures beside what is wanted; those of the cluster when that of `make demo` is up
+	@hack/bench/backup
+	@hack/bench/bench $(BENCH)
+
+TASKS ?= 2000
+.PHONY: chaos
+chaos: build ## Work off TASKS=2000 tasks while workers, runners and the database are killed at random
+	@hack/setup build test
+	@cmake --build --preset release -j $(JOBS) --target ybis_local_integration_test
+	@YBIS_CHAOS_TASKS=$(TASKS) $(RELEASE)/bin/ybis_local_integration_test --gtest_filter='LocalChaos.*'
 
 .PHONY: asan tsan
-asan tsan: ## Build with sanitizers and run the unit tests
+asan tsan: ## Build with sanitizers; run the unit tests and the integration tests that need no cluster
 	@hack/setup build test
 	@cmake --preset $@ >/dev/null
 	@cmake --build --preset $@ -j $(JOBS)
-	@ctest --preset $@ -L unit
+	@ctest --preset $@ -E 'kube_integration|operator_integration'
 
 .PHONY: clean
 clean: ## Remove the build folders (the caches stay)

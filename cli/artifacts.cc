@@ -1,17 +1,14 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "api/run_api.h"
 #include "base/json.h"
-#include "cli/local/session.h"
+#include "cli/backend.h"
 #include "cli/table.h"
 #include "cli/verb.h"
-#include "control/run_ledger.h"
-#include "control/task_catalog.h"
 
 namespace ybis::cli {
 namespace {
-
-constexpr const char* kKubectl = "kubectl get ybistask NAME -o jsonpath='{.status.artifacts}'";
 
 struct Options {
   BackendOptions backend;
@@ -21,9 +18,8 @@ struct Options {
   std::string output = "table";
 };
 
-int ListArtifacts(Context& context, control::RunLedger& ledger, const std::string& run_id,
-                  const std::string& output) {
-  const auto artifacts = ledger.ListArtifacts(run_id, {});
+int ListArtifacts(Context& context, const FoundTask& found, const std::string& output) {
+  const auto artifacts = found.backend->Artifacts(found.task, {});
   if (!artifacts) return Explain(context, artifacts.error());
   if (output == "json") {
     nlohmann::json rows = nlohmann::json::array();
@@ -48,13 +44,10 @@ int Artifacts(Context& context, const Options& options) {
     return Explain(context,
                    Fail(ErrorCode::kInvalid, "artifacts: after ID comes nothing, or `get NAME`").value());
   }
-  const auto session = Session::Open(options.backend, kKubectl, {});
-  if (!session) return Explain(context, session.error());
-  const auto task = control::TaskCatalog((*session)->pool()).Find(kLocalNamespace, options.id, {});
-  if (!task) return Explain(context, task.error());
-  control::RunLedger ledger((*session)->pool());
-  if (options.action.empty()) return ListArtifacts(context, ledger, task->run_id, options.output);
-  const auto bytes = ledger.GetArtifact(task->run_id, options.name, {});
+  const auto found = OpenTask(options.backend, options.id, {});
+  if (!found) return Explain(context, found.error());
+  if (options.action.empty()) return ListArtifacts(context, *found, options.output);
+  const auto bytes = found->backend->Artifact(found->task, options.name, {});
   if (!bytes) return Explain(context, bytes.error());
   context.out << *bytes;
   return kExitOk;

@@ -1,10 +1,7 @@
 #include <CLI/CLI.hpp>
 
-#include "cli/local/session.h"
+#include "cli/backend.h"
 #include "cli/verb.h"
-#include "control/run_ledger.h"
-#include "control/task_catalog.h"
-#include "control/task_queue.h"
 
 namespace ybis::cli {
 namespace {
@@ -16,29 +13,17 @@ struct Options {
 };
 
 int Cancel(Context& context, const Options& options) {
-  const auto session = Session::Open(
-      options.backend, "kubectl patch ybistask NAME --type merge -p '{\"spec\":{\"cancel\":true}}'", {});
-  if (!session) return Explain(context, session.error());
-  const auto task = control::TaskCatalog((*session)->pool()).Find(kLocalNamespace, options.id, {});
-  if (!task) return Explain(context, task.error());
-  control::RunLedger ledger((*session)->pool());
-  const auto before = ledger.GetRun(task->run_id, {});
-  if (!before) return Explain(context, before.error());
-  if (control::IsTerminal(before->state)) {
-    context.out << fmt::format("run {} of task {} is over already: {}\n", task->run_id, task->name,
-                               ToString(before->state));
+  const auto found = OpenTask(options.backend, options.id, {});
+  if (!found) return Explain(context, found.error());
+  const TaskView& task = found->task;
+  if (task.current && IsTerminal(task.status.phase)) {
+    context.out << fmt::format("run {} of task {} is over already: {}\n", task.run_id(), task.name,
+                               ToString(task.status.phase));
     return kExitOk;
   }
-  control::TaskQueue queue((*session)->pool(), {});
-  if (const Status cancelled = queue.Cancel(task->run_id, options.reason); !cancelled) {
-    return Explain(context, cancelled.error());
-  }
-  const auto after = ledger.GetRun(task->run_id, {});
-  if (!after) return Explain(context, after.error());
-  const bool over = control::IsTerminal(after->state);
-  context.out << fmt::format(
-      "run {} of task {} {}\n", task->run_id, task->name,
-      over ? "is cancelled" : "is being stopped: its runner hears of it at its next heartbeat");
+  const auto outcome = found->backend->Cancel(task, options.reason, {});
+  if (!outcome) return Explain(context, outcome.error());
+  context.out << *outcome << "\n";
   return kExitOk;
 }
 

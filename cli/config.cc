@@ -56,7 +56,12 @@ json ConfigJson(const control::Config& config) {
             {"maxDiffBytes", config.policy.max_diff_bytes},
             {"allowNetwork", config.policy.allow_network},
             {"sandbox", config.policy.sandbox_best_effort ? "best-effort" : "enforce"},
-            {"execAllow", config.policy.exec_allow}}}};
+            {"execAllow", config.policy.exec_allow}}},
+          {"local", {{"databaseIdleSeconds", config.local.database_idle_seconds}}},
+          {"health",
+           {{"intervalSeconds", config.health.interval_seconds},
+            {"minFreeDiskMiB", config.health.min_free_disk_mib},
+            {"maxBackupAgeHours", config.health.max_backup_age_hours}}}};
 }
 
 /// The configuration with its upper layers left off one by one: a value comes from the layer that changed it

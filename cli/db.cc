@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/log.h"
+#include "cli/local/postgres_keeper.h"
 #include "cli/local/session.h"
 #include "cli/signals.h"
 #include "cli/table.h"
@@ -18,18 +19,22 @@ constexpr const char* kKubectl =
 struct OpenDatabase {
   DatabasePlace place;
   std::string url;
+  UniqueFd hold;  ///< of the private server
   std::unique_ptr<store::Pool> pool;
 };
 
 Result<OpenDatabase> OpenAny(const BackendOptions& options, std::stop_token stop) {
   YBIS_TRY(CheckBackend(options, kKubectl));
   const Environment environment = ThisEnvironment();
-  OpenDatabase out{PlaceOf(options, environment), {}, nullptr};
+  OpenDatabase out{PlaceOf(options, environment), {}, {}, nullptr};
   out.url = out.place.url;
   if (out.url.empty()) {
     const Folders folders = TheseFolders(environment);
     YBIS_TRY(PrepareData(folders));
-    YBIS_ASSIGN(out.url, PrivatePostgres(folders.Postgres()).Ensure(std::move(stop)));
+    YBIS_ASSIGN(PrivatePostgres::Use use,
+                PrivateServer(options, environment, folders).Ensure(std::move(stop)));
+    out.url = std::move(use.url);
+    out.hold = std::move(use.hold);
   }
   out.pool =
       std::make_unique<store::Pool>(store::PoolSettings{.url = out.url,
@@ -131,6 +136,26 @@ int Rollback(Context& context, const BackendOptions& options, int64_t count) {
 
 using Action = int (*)(Context&, const BackendOptions&);
 
+struct KeepOptions {
+  std::string folder;
+  int64_t idle_ms = 0;
+};
+
+/// What a command starts beside the private server; descriptor 3 says that a keeper lives.
+void AddKeep(CLI::App& verb, Context& context) {
+  CLI::App* keep = verb.add_subcommand("keep", "Stop an idle private server (started by other commands)");
+  keep->group("");  // not for people
+  auto options = std::make_shared<KeepOptions>();
+  keep->add_option("--folder", options->folder)->required();
+  keep->add_option("--idle-ms", options->idle_ms)->required()->check(CLI::PositiveNumber);
+  keep->callback([&context, options] {
+    context.action = [options] {
+      const auto idle = std::chrono::milliseconds(options->idle_ms);
+      return KeepDatabase({options->folder, idle}, UniqueFd(3)) ? kExitOk : kExitFailed;
+    };
+  });
+}
+
 void AddSimple(CLI::App& verb, Context& context, const char* name, const char* help, Action action) {
   CLI::App* sub = verb.add_subcommand(name, help);
   auto options = std::make_shared<BackendOptions>();
@@ -150,6 +175,7 @@ void AddDb(CLI::App& app, Context& context) {
   AddSimple(*verb, context, "stop", "Stop the private server; nothing is lost", Stop);
   AddSimple(*verb, context, "status", "Show where the database is and which migrations are applied", Show);
   AddSimple(*verb, context, "migrate", "Apply what is pending", Migrate);
+  AddKeep(*verb, context);
   CLI::App* rollback = verb->add_subcommand("rollback", "Undo the newest migrations");
   auto options = std::make_shared<BackendOptions>();
   auto count = std::make_shared<int64_t>(1);

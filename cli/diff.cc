@@ -1,10 +1,8 @@
 #include <CLI/CLI.hpp>
 
-#include "cli/local/session.h"
-#include "cli/table.h"
+#include "cli/backend.h"
 #include "cli/verb.h"
-#include "control/run_ledger.h"
-#include "control/task_catalog.h"
+#include "cli/views.h"
 
 namespace ybis::cli {
 namespace {
@@ -14,38 +12,17 @@ struct Options {
   std::string id;
 };
 
-std::string Painted(const std::string& patch, const Paint& paint) {
-  if (!paint.on) return patch;
-  std::string out;
-  for (size_t at = 0; at < patch.size();) {
-    const size_t end = std::min(patch.find('\n', at), patch.size());
-    const std::string_view line(patch.data() + at, end - at);
-    if (line.starts_with("+++") || line.starts_with("---") || line.starts_with("diff ")) {
-      out += paint.Dim(line);
-    } else if (line.starts_with('+')) {
-      out += paint.Green(line);
-    } else {
-      out += line.starts_with('-') ? paint.Red(line) : std::string(line);
-    }
-    out += '\n';
-    at = end + 1;
-  }
-  return out;
-}
-
 int Diff(Context& context, const Options& options) {
-  const auto session = Session::Open(
-      options.backend, "git fetch origin && git show origin/BRANCH   (status.result.branch)", {});
-  if (!session) return Explain(context, session.error());
-  const auto task = control::TaskCatalog((*session)->pool()).Find(kLocalNamespace, options.id, {});
-  if (!task) return Explain(context, task.error());
-  const auto patch = control::RunLedger((*session)->pool()).GetArtifact(task->run_id, "patch.diff", {});
+  const auto found = OpenTask(options.backend, options.id, {});
+  if (!found) return Explain(context, found.error());
+  const auto patch = found->backend->Artifact(found->task, "patch.diff", {});
   if (!patch && patch.error().code == ErrorCode::kNotFound) {
-    context.err << fmt::format("run {} of task {} has changed nothing yet\n", task->run_id, task->name);
+    context.err << fmt::format("run {} of task {} has changed nothing yet\n", found->task.run_id(),
+                               found->task.name);
     return kExitNotFound;
   }
   if (!patch) return Explain(context, patch.error());
-  context.out << Painted(*patch, PaintFor(context.out));
+  context.out << PaintedPatch(*patch, PaintFor(context.out));
   return kExitOk;
 }
 

@@ -1,14 +1,13 @@
 #include <CLI/CLI.hpp>
+#include <deque>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/json.h"
-#include "cli/local/session.h"
+#include "cli/backend.h"
 #include "cli/signals.h"
 #include "cli/table.h"
 #include "cli/verb.h"
-#include "control/journal.h"
-#include "control/run_ledger.h"
-#include "control/task_catalog.h"
 
 namespace ybis::cli {
 namespace {
@@ -27,6 +26,7 @@ void Print(Context& context, const control::JournalEntry& entry, const std::stri
                            {"time", FormatRfc3339Micro(entry.time)},
                            {"type", entry.type},
                            {"message", entry.message}};
+    if (!entry.trace_id.empty()) line["traceId"] = entry.trace_id;
     if (entry.fields) line["fields"] = *entry.fields;
     context.out << DumpJson(line) << std::endl;
     return;
@@ -36,29 +36,60 @@ void Print(Context& context, const control::JournalEntry& entry, const std::stri
               << std::endl;
 }
 
+/// What is new in a journal. An entry's number is taken before its transaction commits, so that a lower one
+/// may turn up after a higher one was read: the last seconds are read again each time.
+class Tail {
+ public:
+  Tail(Backend& backend, TaskView task) : backend_(backend), task_(std::move(task)) {}
+
+  Result<std::vector<control::JournalEntry>> Next() {
+    const auto now = std::chrono::steady_clock::now();
+    while (!recent_.empty() && now - recent_.front().second > kSettled) {
+      settled_ = std::max(settled_, recent_.front().first);
+      recent_.pop_front();
+    }
+    std::erase_if(seen_, [this](int64_t id) { return id <= settled_; });
+    std::vector<control::JournalEntry> fresh;
+    for (int64_t after = settled_;;) {
+      YBIS_ASSIGN(auto entries, backend_.Events(task_, after, kPage, {}));
+      for (control::JournalEntry& entry : entries) {
+        after = entry.id;
+        if (!seen_.insert(entry.id).second) continue;
+        recent_.emplace_back(entry.id, now);
+        fresh.push_back(std::move(entry));
+      }
+      if (static_cast<int64_t>(entries.size()) < kPage) return fresh;
+    }
+  }
+
+ private:
+  static constexpr int64_t kPage = 1000;
+  static constexpr auto kSettled = std::chrono::seconds(5);
+
+  Backend& backend_;
+  TaskView task_;
+  int64_t settled_ = 0;  ///< nothing new comes at or below it
+  std::set<int64_t> seen_;
+  std::deque<std::pair<int64_t, std::chrono::steady_clock::time_point>> recent_;
+};
+
 int Events(Context& context, const Options& options) {
   StopOnSignals signals;
-  const auto session =
-      Session::Open(options.backend, "kubectl events --for ybistask/NAME --watch", signals.token());
-  if (!session) return Explain(context, session.error());
-  const auto task = control::TaskCatalog((*session)->pool()).Find(kLocalNamespace, options.id, {});
-  if (!task) return Explain(context, task.error());
-  control::Journal journal((*session)->pool());
-  control::RunLedger ledger((*session)->pool());
-  for (int64_t after = 0;;) {
-    // Asked before the journal is read, so that its last entries are not missed.
-    const auto run = ledger.GetRun(task->run_id, {});
-    if (!run) return Explain(context, run.error());
-    const auto entries = journal.Read(task->run_id, after, 1000, {});
+  const auto found = OpenTask(options.backend, options.id, signals.token());
+  if (!found) return Explain(context, found.error());
+  TaskView task = found->task;
+  bool over = IsOver(task);
+  Tail tail(*found->backend, task);
+  for (;;) {
+    const auto entries = tail.Next();
     if (!entries) return Explain(context, entries.error());
-    for (const auto& entry : *entries) {
-      Print(context, entry, options.output);
-      after = entry.id;
-    }
-    if (entries->size() == 1000) continue;
-    const bool over = control::IsTerminal(run->state) || run->state == control::RunState::kBlocked;
+    for (const auto& entry : *entries) Print(context, entry, options.output);
     if (!options.follow || over) return kExitOk;
     if (!SystemClock().SleepFor(std::chrono::milliseconds(300), signals.token())) return kExitOk;
+    // Asked before the journal is read, so that its last entries are not missed.
+    const auto ended = HasEnded(*found->backend, task, {});
+    if (!ended) return Explain(context, ended.error());
+    over = *ended;
   }
 }
 

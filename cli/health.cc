@@ -1,168 +1,127 @@
-#include <linux/landlock.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
+// ybis health: one line a thing that runs need.
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
 #include "cli/local/session.h"
+#include "cli/signals.h"
 #include "cli/table.h"
 #include "cli/verb.h"
-#include "control/task_catalog.h"
-#include "store/migrations.h"
+#include "control/health_checks.h"
+#include "http/client.h"
 
 namespace ybis::cli {
 namespace {
 
-namespace fs = std::filesystem;
+using control::HealthCheck;
+using control::HealthFinding;
+using control::HealthGrade;
 
-enum class Grade { kOk, kWarning, kBroken };
+/// A line that is known already.
+HealthCheck Known(HealthFinding finding) {
+  return [finding = std::move(finding)](std::stop_token) { return finding; };
+}
 
-struct Finding {
-  Grade grade;
-  std::string what;
-  std::string message;
+/// The database while it is looked at.
+struct OpenedDatabase {
+  UniqueFd hold;
+  std::unique_ptr<store::Pool> pool;
 };
 
-Finding Ok(std::string what, std::string message) {
-  return {Grade::kOk, std::move(what), std::move(message)};
-}
-Finding Warning(std::string what, std::string message) {
-  return {Grade::kWarning, std::move(what), std::move(message)};
-}
-Finding Broken(std::string what, std::string message) {
-  return {Grade::kBroken, std::move(what), std::move(message)};
-}
-
-Finding CheckLeases(store::Pool& pool) {
-  const auto leases = control::TaskCatalog(pool).Leases({});
-  if (!leases) return Broken("leases", leases.error().message);
-  int64_t overdue = 0;
-  for (const auto& lease : *leases) {
-    if ((lease.left && lease.left->count() < 0) || IsGone(lease.holder)) ++overdue;
-  }
-  if (overdue == 0) return Ok("leases", fmt::format("{} runs under way, none overdue", leases->size()));
-  return Warning("leases",
-                 fmt::format("{} of {} runs have lost their worker; `ybis worker start` takes them up",
-                             overdue, leases->size()));
-}
-
-/// Database, schema and leases. Does not make a database that is not there yet.
-void CheckDatabase(const BackendOptions& options, const Environment& environment, const Folders& folders,
-                   std::vector<Finding>& findings) {
+/// Does not make a database that is not there yet.
+OpenedDatabase AddDatabaseChecks(const BackendOptions& options, const Environment& environment,
+                                 const Folders& folders, std::stop_token stop,
+                                 std::vector<HealthCheck>& checks) {
   const DatabasePlace place = PlaceOf(options, environment);
+  OpenedDatabase out;
   std::string url = place.url;
-  std::string where = place.source;
   if (url.empty()) {
-    PrivatePostgres server(folders.Postgres());
+    const PrivatePostgres server = PrivateServer(options, environment, folders);
     if (server.Look().state == PrivatePostgres::State::kAbsent) {
-      findings.push_back(Warning("database", "not made yet; the first command that needs it makes it"));
-      return;
+      checks.push_back(Known({"database", "", HealthGrade::kWarning, "not made yet",
+                              "the first command that needs it makes it"}));
+      return out;
     }
-    const auto ensured = server.Ensure({});
-    if (!ensured) {
-      findings.push_back(Broken("database", ensured.error().message));
-      return;
+    auto use = server.Ensure(std::move(stop));
+    if (!use) {
+      checks.push_back(Known({"database", "", HealthGrade::kBroken, use.error().message,
+                              "see its log in " + folders.Postgres().string() + "/log"}));
+      return out;
     }
-    url = *ensured;
-    where = folders.Postgres();
+    url = use->url;
+    out.hold = std::move(use->hold);
   }
-  store::Pool pool({.url = url, .size = 1, .acquire_timeout = std::chrono::seconds(5)});
-  const auto version = pool.Execute("SHOW server_version", {}, {}, store::InDoubt::kRepeat);
-  if (!version) {
-    findings.push_back(Broken("database", version.error().message));
-    return;
-  }
-  findings.push_back(Ok("database", fmt::format("PostgreSQL {}, {}", (*version)[0].Text(0), where)));
-  const Status schema = store::Migrator(pool).Check({});
-  if (!schema) {
-    findings.push_back(Broken("migrations", schema.error().message + "; see `ybis db status`"));
-    return;
-  }
-  findings.push_back(Ok("migrations", fmt::format("at version {}", store::BuiltInMigrations().size())));
-  findings.push_back(CheckLeases(pool));
+  out.pool = std::make_unique<store::Pool>(
+      store::PoolSettings{.url = url, .size = 3, .acquire_timeout = std::chrono::seconds(5)});
+  checks.push_back(
+      control::DatabaseCheck(*out.pool, place.url.empty() ? folders.Postgres().string() : place.source));
+  checks.push_back(control::MigrationsCheck(*out.pool));
+  checks.push_back(control::LeasesCheck(*out.pool, IsGone));
+  return out;
 }
 
-Finding CheckDisk(const Folders& folders) {
-  fs::path at = folders.data;
-  std::error_code error;
-  while (!fs::exists(at, error) && at.has_relative_path()) at = at.parent_path();
-  const fs::space_info space = fs::space(at, error);
-  if (error) return Warning("disk", fmt::format("{}: {}", at.string(), error.message()));
-  const double gib = static_cast<double>(space.available) / (1U << 30U);
-  const std::string text = fmt::format("{:.1f} GiB free at {}", gib, folders.data.string());
-  if (gib < 0.2) return Broken("disk", text + "; make room");
-  return gib < 2 ? Warning("disk", text) : Ok("disk", text);
-}
-
-Finding CheckGit() {
-  ProcessSpec spec;
-  spec.argv = {"/usr/bin/git", "--version"};
-  spec.timeout = std::chrono::seconds(5);
-  const auto result = RunProcess(spec, {});
-  if (!result || result->exit_code != 0)
-    return Broken("git", "/usr/bin/git does not run: apt-get install git");
-  return Ok("git", OneLine(result->output, 60));
-}
-
-Finding CheckRunner(const Environment& environment) {
+HealthFinding LookForRunner(const Environment& environment) {
   const auto runner = FindRunner(environment);
-  return runner ? Ok("runner", runner->string()) : Broken("runner", runner.error().message);
+  if (runner) return {"runner", "", HealthGrade::kOk, runner->string(), {}};
+  return {"runner", "", HealthGrade::kBroken, runner.error().message,
+          "put ybis-runner beside ybis, or name it in YBIS_RUNNER"};
 }
 
-Finding CheckSandbox(const control::Config& config) {
-  const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  const bool seccomp = ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
-  if (abi > 0 && seccomp) return Ok("sandbox", fmt::format("Landlock version {}, seccomp", abi));
-  const std::string missing =
-      fmt::format("this kernel lacks {}{}", abi > 0 ? "" : "Landlock ", seccomp ? "" : "seccomp");
-  if (config.policy.sandbox_best_effort)
-    return Warning("sandbox", missing + "; profile says best-effort, so runs go on");
-  return Broken("sandbox", missing + "; runs are refused unless policy.sandbox is best-effort");
-}
-
-void CheckModels(const control::Config& config, std::vector<Finding>& findings) {
-  if (config.models.empty()) {
-    findings.push_back(Warning("models", "none configured; see docs/configuration.md"));
-    return;
-  }
-  for (const control::ModelConfig& model : config.models) {
-    const std::string what = "model " + model.name;
-    std::error_code ignored;
-    if (!model.api_key_file.empty() && ::access(model.api_key_file.c_str(), R_OK) != 0) {
-      findings.push_back(Broken(what, fmt::format("its apiKeyFile {} cannot be read", model.api_key_file)));
-    } else if (model.provider == "replay" && !fs::is_directory(model.replay_dir, ignored)) {
-      findings.push_back(Broken(what, fmt::format("its replayDir {} is no folder", model.replay_dir)));
-    } else {
-      findings.push_back(
-          Ok(what, model.provider == "replay" ? "recorded answers of " + model.replay_dir : model.endpoint));
-    }
-  }
-}
-
-std::vector<Finding> Examine(const BackendOptions& options) {
+std::vector<HealthFinding> Examine(const BackendOptions& options, std::stop_token stop) {
   const Environment environment = ThisEnvironment();
   const Folders folders = TheseFolders(environment);
-  std::vector<Finding> findings;
-  CheckDatabase(options, environment, folders, findings);
-  findings.push_back(CheckDisk(folders));
-  findings.push_back(CheckGit());
-  findings.push_back(CheckRunner(environment));
+  std::vector<HealthCheck> checks;
+  const OpenedDatabase database = AddDatabaseChecks(options, environment, folders, stop, checks);
   const auto config = LoadConfigOf(options, environment, folders);
-  if (!config) {
-    findings.push_back(Broken("configuration", config.error().message));
-    return findings;
+  const control::Config& used = config ? *config : control::Config();
+  checks.push_back(control::DiskCheck(folders.data, used.health.min_free_disk_mib));
+  checks.push_back(control::GitCheck());
+  checks.push_back(Known(LookForRunner(environment)));
+  if (config) {
+    checks.push_back(Known({"config", "", HealthGrade::kOk, "profile " + config->profile, {}}));
+    checks.push_back(control::SandboxCheck(config->policy.sandbox_best_effort));
+    for (HealthCheck& check : control::ModelChecks(*config)) checks.push_back(std::move(check));
+  } else {
+    checks.push_back(Known({"config", "", HealthGrade::kBroken, config.error().message,
+                            "mend it; `ybis config show` reads it again"}));
   }
-  findings.push_back(Ok("configuration", "profile " + config->profile));
-  findings.push_back(CheckSandbox(*config));
-  CheckModels(*config, findings);
-  return findings;
+  checks.push_back(control::BackupsCheck(folders.data / "backups", used.health.max_backup_age_hours));
+  return control::RunHealthChecks(checks, stop);
+}
+
+nlohmann::json RowsOf(const std::vector<HealthFinding>& findings) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const HealthFinding& finding : findings) {
+    nlohmann::json row = {{"check", finding.check},
+                          {"status", std::string(ToString(finding.grade))},
+                          {"message", log::Redact(finding.message)}};
+    if (!finding.name.empty()) row["name"] = finding.name;
+    if (!finding.remedy.empty()) row["remedy"] = log::Redact(finding.remedy);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string MarkOf(HealthGrade grade, const Paint& paint) {
+  if (grade == HealthGrade::kOk) return paint.Green("[OK]");
+  return grade == HealthGrade::kWarning ? paint.Yellow("[!!]") : paint.Red("[XX]");
+}
+
+void PrintLines(std::ostream& out, const std::vector<HealthFinding>& findings) {
+  const Paint paint = PaintFor(out);
+  std::map<HealthGrade, int> counts;
+  for (const HealthFinding& finding : findings) {
+    ++counts[finding.grade];
+    const std::string what = finding.name.empty() ? finding.check : finding.check + " " + finding.name;
+    const std::string text =
+        finding.remedy.empty() ? finding.message : finding.message + " -> " + finding.remedy;
+    out << fmt::format("{} {:<14} {}\n", MarkOf(finding.grade, paint), what, log::Redact(text));
+  }
+  out << fmt::format("\n{} ok, {} warnings, {} broken\n", counts[HealthGrade::kOk],
+                     counts[HealthGrade::kWarning], counts[HealthGrade::kBroken]);
 }
 
 struct Options {
@@ -176,43 +135,35 @@ int Health(Context& context, const Options& options) {
       !backend) {
     return Explain(context, backend.error());
   }
-  const auto findings = Examine(options.backend);
-  const auto count = [&findings](Grade grade) {
-    return std::count_if(findings.begin(), findings.end(),
-                         [grade](const Finding& f) { return f.grade == grade; });
-  };
-  const bool broken = count(Grade::kBroken) > 0;
-  if (options.output == "json") {
-    nlohmann::json rows = nlohmann::json::array();
-    constexpr const char* kNames[] = {"ok", "warning", "broken"};
-    for (const Finding& finding : findings) {
-      rows.push_back({{"check", finding.what},
-                      {"status", kNames[static_cast<int>(finding.grade)]},
-                      {"message", log::Redact(finding.message)}});
-    }
-    context.out << DumpJsonPretty(rows);
-    return broken ? kExitFailed : kExitOk;
+  StopOnSignals signals;
+  http::InitThreads();
+  const auto findings = Examine(options.backend, signals.token());
+  if (signals.token().stop_requested()) return kExitStopped;
+  if (options.output == "table") {
+    PrintLines(context.out, findings);
+  } else {
+    const nlohmann::json rows = RowsOf(findings);
+    context.out << (options.output == "json" ? DumpJsonPretty(rows) : ToYaml(rows));
   }
-  const Paint paint = PaintFor(context.out);
-  for (const Finding& finding : findings) {
-    const std::string mark = finding.grade == Grade::kOk        ? paint.Green("[OK]")
-                             : finding.grade == Grade::kWarning ? paint.Yellow("[!!]")
-                                                                : paint.Red("[XX]");
-    context.out << fmt::format("{} {:<14} {}\n", mark, finding.what, log::Redact(finding.message));
-  }
-  context.out << fmt::format("\n{} ok, {} warnings, {} broken\n", count(Grade::kOk), count(Grade::kWarning),
-                             count(Grade::kBroken));
+  const bool broken = std::any_of(findings.begin(), findings.end(), [](const HealthFinding& finding) {
+    return finding.grade == HealthGrade::kBroken;
+  });
   return broken ? kExitFailed : kExitOk;
 }
 
 }  // namespace
 
 void AddHealth(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("health", "Check database, disk, git, runner, sandbox and models");
+  CLI::App* verb = app.add_subcommand(
+      "health", "Check database, migrations, disk, git, runner, sandbox, models, leases and backups");
   auto options = std::make_shared<Options>();
-  verb->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  verb->add_option("-o,--output", options->output, "table, json or yaml")
+      ->check(CLI::IsMember({"table", "json", "yaml"}));
   AddBackendOptions(*verb, options->backend, true);
-  verb->footer("Exit code: 0 when nothing is broken ([XX]), else 1.\n\nExample:\n  ybis health");
+  verb->footer(
+      "[OK] well, [!!] look at it, [XX] broken; each line says what to do. Models are asked for their list, "
+      "which\ncosts nothing. Exit code: 0 when nothing is broken, else 1.\n\n"
+      "Examples:\n  ybis health\n  ybis health -o json");
   verb->callback(
       [&context, options] { context.action = [&context, options] { return Health(context, *options); }; });
 }

@@ -6,6 +6,8 @@
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "cli/cluster/cluster_backend.h"
+#include "cli/follow.h"
 #include "cli/local/runner_process.h"
 #include "cli/local/session.h"
 #include "cli/local/task_input.h"
@@ -13,6 +15,7 @@
 #include "cli/local/worker.h"
 #include "cli/signals.h"
 #include "cli/verb.h"
+#include "control/journal.h"
 #include "http/client.h"
 #include "workflow/graph.h"
 
@@ -21,9 +24,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using control::RunRecord;
-
-constexpr const char* kKubectl =
-    "kubectl apply -f task.yaml && kubectl wait ybistask/NAME --for=condition=Succeeded";
 
 struct Options {
   BackendOptions backend;
@@ -38,7 +38,11 @@ bool IsFile(const std::string& what) {
 }
 
 Result<TaskInput> ReadInput(const Options& options) {
-  return IsFile(options.what) ? ReadTaskFile(options.what, options.task) : TaskFromFlags(options.task);
+  if (!options.what.empty() && !IsFile(options.what)) {
+    return Fail(ErrorCode::kNotFound,
+                fmt::format("'{}' is no file; give a manifest, or the task by its flags", options.what));
+  }
+  return options.what.empty() ? TaskFromFlags(options.task) : ReadTaskFile(options.what, options.task);
 }
 
 /// The graph with what each node may do and cost, nothing called, nothing written.
@@ -126,6 +130,12 @@ Result<RunRecord> FindOrSubmit(const Options& options, Session& session, const c
   }
   YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task->run_id, {}));
   if (!control::IsTerminal(run.state) && run.state != control::RunState::kBlocked) return run;
+  if (run.state == control::RunState::kBlocked) {
+    return Fail(ErrorCode::kInvalid,
+                fmt::format("run {} of task {} waits for a person: `ybis approve {}`, `ybis reject {}` or "
+                            "`ybis revise {}` decides",
+                            run.run_id, task->name, task->name, task->name, task->name));
+  }
   return Fail(ErrorCode::kInvalid,
               fmt::format("run {} of task {} is over ({}); `ybis retry {}` starts a new one", run.run_id,
                           task->name, ToString(run.state), task->name));
@@ -156,6 +166,10 @@ class Follower {
  private:
   Status PrintNew() {
     YBIS_ASSIGN(const auto nodes, control::TaskCatalog(session_.pool()).Nodes(run_.run_id, seen_, {}));
+    if (!told_) {
+      YBIS_TRY(TellSync());
+      told_ = told_ || !nodes.empty();
+    }
     for (const control::NodeSummary& node : nodes) {
       seen_ = node.seq;
       context_.out << NodeLine(node, width_, paint_) << std::endl;
@@ -163,9 +177,22 @@ class Follower {
     return {};
   }
 
+  /// Whether the checkout's uncommitted files are in: known before the first node begins.
+  Status TellSync() {
+    YBIS_ASSIGN(const auto entries, control::Journal(session_.pool()).Read(run_.run_id, 0, 100, {}));
+    for (const control::JournalEntry& entry : entries) {
+      if (entry.type != "WORKTREE_FILES_SYNCED" && entry.type != "WORKTREE_SYNC_SKIPPED") continue;
+      context_.out << OneLine(entry.message, 400) << std::endl;
+      told_ = true;
+      break;
+    }
+    return {};
+  }
+
   Context& context_;
   Session& session_;
   const RunRecord& run_;
+  bool told_ = false;  ///< about the checkout
   size_t width_;
   Paint paint_;
   int64_t seen_ = 0;
@@ -202,13 +229,40 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
     return kExitStopped;
   }
   context.out << "\n";
-  PrintResult(context.out, *ended, *spec, PaintFor(context.out));
-  return ExitCodeOf(ended->state);
+  const api::TaskStatus status = StatusOf(*ended);
+  PrintResult(context.out, run.task_name, *spec, status, {}, PaintFor(context.out));
+  return ExitCodeOf(status.phase);
+}
+
+/// Applies the task and follows it, or follows one that is there.
+int RunInCluster(Context& context, const Options& options) {
+  if (options.dry_run) {
+    return Explain(context, Fail(ErrorCode::kInvalid,
+                                 "--dry-run: shows what this machine would do; add --backend local, or try a "
+                                 "manifest with `kubectl apply --dry-run=server -f FILE`")
+                                .value());
+  }
+  StopOnSignals signals;
+  const auto backend = ClusterBackend::Open(options.backend, signals.token());
+  if (!backend) return Explain(context, backend.error());
+  const bool made = options.what.empty() || IsFile(options.what);
+  const auto task = made ? (*backend)->Apply({options.what, options.task}, signals.token())
+                         : (*backend)->Find(options.what, signals.token());
+  if (!task) return Explain(context, task.error());
+  if (!made && IsOver(*task)) {
+    return Explain(context, Fail(ErrorCode::kInvalid,
+                                 fmt::format("run {} of task {} is over ({}); `{}` starts a new one",
+                                             task->run_id(), task->name, ToString(task->status.phase),
+                                             (*backend)->Command()("retry " + task->name)))
+                                .value());
+  }
+  return FollowTask(context, **backend, *task, signals.token());
 }
 
 int RunTask(Context& context, const Options& options) {
-  if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
-    return Explain(context, backend.error());
+  const auto cluster = IsCluster(options.backend);
+  if (!cluster) return Explain(context, cluster.error());
+  if (*cluster) return RunInCluster(context, options);
   if (options.dry_run) return DryRun(context, options);
   StopOnSignals signals;
   http::InitThreads();
@@ -218,7 +272,7 @@ int RunTask(Context& context, const Options& options) {
   if (!config) return Explain(context, config.error());
   auto runner = FindRunner(environment);
   if (!runner) return Explain(context, runner.error());
-  const auto session = Session::Open(options.backend, kKubectl, signals.token(), 6);
+  const auto session = Session::Open(options.backend, "", signals.token(), 6);
   if (!session) return Explain(context, session.error());
   const auto run = FindOrSubmit(options, **session, *config);
   if (!run) return Explain(context, run.error());
@@ -228,7 +282,7 @@ int RunTask(Context& context, const Options& options) {
 }  // namespace
 
 void AddRun(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("run", "Run one task here and now, and show how it goes");
+  CLI::App* verb = app.add_subcommand("run", "Run one task now, and show how it goes");
   auto options = std::make_shared<Options>();
   verb->add_option("TASK", options->what, "A YbisTask manifest, or a task that waits; none: use the flags");
   AddTaskFlags(*verb, options->task);
@@ -236,6 +290,7 @@ void AddRun(CLI::App& app, Context& context) {
                  "Show the graph, limits, models and cost ceiling; call nothing");
   AddBackendOptions(*verb, options->backend, true);
   verb->footer(
+      "On this machine the task runs in the foreground; in a cluster it is applied and followed.\n"
       "Exit codes: 0 completed, 4 blocked (a person is asked), 1 failed or cancelled, 2 wrong input, 130 "
       "stopped.\n\n"
       "Examples:\n"

@@ -2,14 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "base/digest.h"
 #include "base/json.h"
-#include "cli/local/session.h"
-#include "cli/local/task_input.h"
-#include "cli/local/views.h"
 #include "cli/verb.h"
-#include "control/run_ledger.h"
-#include "control/task_queue.h"
+#include "cli/views.h"
+#include "cli/wait_view.h"
 
 namespace ybis::cli {
 namespace {
@@ -24,43 +20,18 @@ struct CreateOptions {
   std::string output = "table";
 };
 
-Result<TaskInput> ReadNewTask(const CreateOptions& options, Session& session, const control::Config& config) {
-  YBIS_ASSIGN(TaskInput input,
-              options.file.empty() ? TaskFromFlags(options.task) : ReadTaskFile(options.file, options.task));
-  YBIS_TRY(CheckAgainst(config, input.spec, input.workflow, false));
-  const auto known = control::TaskCatalog(session.pool()).Find(kLocalNamespace, input.name, {});
-  if (known && known->name == input.name) {
-    return Fail(
-        ErrorCode::kExists,
-        fmt::format("task {} is there already: `ybis retry {}` starts it again; give another --name for a "
-                    "new one",
-                    input.name, input.name));
-  }
-  return input;
-}
-
 int Create(Context& context, const CreateOptions& options) {
-  const auto session = Session::Open(options.backend, "kubectl apply -f task.yaml", {});
-  if (!session) return Explain(context, session.error());
-  const auto config = LoadConfigOf(options.backend, (*session)->environment(), (*session)->folders());
-  if (!config) return Explain(context, config.error());
-  const auto input = ReadNewTask(options, **session, *config);
-  if (!input) return Explain(context, input.error());
-  control::TaskQueue queue((*session)->pool(), config->limits.admission);
-  const auto run = queue.Enqueue(SubmissionOf(*config, *input, NewUuid()));
-  if (!run) return Explain(context, run.error());
+  const auto backend = OpenBackend(options.backend, {});
+  if (!backend) return Explain(context, backend.error());
+  const auto task = (*backend)->Create({options.file, options.task}, {});
+  if (!task) return Explain(context, task.error());
   if (options.output == "name") {
-    context.out << run->task_name << "\n";
-    return kExitOk;
+    context.out << task->name << "\n";
+  } else if (options.output == "json") {
+    context.out << DumpJsonPretty({{"name", task->name}, {"uid", task->uid}, {"runId", task->run_id}});
+  } else {
+    context.out << task->next << "\n";
   }
-  if (options.output == "json") {
-    context.out << DumpJsonPretty({{"name", run->task_name}, {"uid", run->task_uid}, {"runId", run->run_id}});
-    return kExitOk;
-  }
-  context.out << fmt::format(
-      "task {} ({}) is queued; `ybis worker start` takes up what is queued, `ybis run {}` runs "
-      "it here\n",
-      run->task_name, run->task_uid.substr(0, 8), run->task_name);
   return kExitOk;
 }
 
@@ -69,6 +40,7 @@ struct ListOptions {
   std::vector<std::string> status;
   int64_t limit = 100;
   std::string sort = "newest";
+  bool all_namespaces = false;
   std::string output = "table";
 };
 
@@ -81,8 +53,9 @@ control::TaskOrder OrderOf(const std::string& name) {
 
 json RowOf(const TaskSummary& task) {
   json row = {{"name", task.name},
+              {"namespace", task.namespace_name},
               {"uid", task.uid},
-              {"status", PhaseOf(task.state)},
+              {"status", task.state},
               {"priority", task.priority},
               {"title", task.title},
               {"repository", task.repository},
@@ -105,38 +78,51 @@ json RowOf(const TaskSummary& task) {
   return row;
 }
 
-void PrintTasks(std::ostream& out, const std::vector<TaskSummary>& tasks, bool wide) {
+void PrintTasks(std::ostream& out, const std::vector<TaskSummary>& tasks, bool wide, bool namespaces) {
   const TimePoint now = SystemClock().Now();
-  Table table(wide ? std::vector<std::string>{"NAME", "UID", "STATUS", "PRIORITY", "NODE", "RUN", "ATTEMPT",
-                                              "TOKENS", "COST", "BRANCH", "AGE", "REPOSITORY", "TITLE"}
-                   : std::vector<std::string>{"NAME", "UID", "STATUS", "PRIORITY", "NODE", "AGE", "TITLE"});
+  auto heading =
+      wide ? std::vector<std::string>{"NAME",   "UID",  "STATUS", "PRIORITY", "NODE",       "RUN",  "ATTEMPT",
+                                      "TOKENS", "COST", "BRANCH", "AGE",      "REPOSITORY", "TITLE"}
+           : std::vector<std::string>{"NAME", "UID", "STATUS", "PRIORITY", "NODE", "AGE", "TITLE"};
+  if (namespaces) heading.insert(heading.begin(), "NAMESPACE");
+  Table table(std::move(heading));
   for (const TaskSummary& task : tasks) {
-    const std::string status = PhaseOf(task.state) + (task.reason.empty() ? "" : "(" + task.reason + ")");
+    const std::string status = task.state + (task.reason.empty() ? "" : "(" + task.reason + ")");
     const std::string title = OneLine(task.title.empty() ? task.objective : task.title, 60);
     const std::string node = task.node.empty() ? "-" : task.node;
     const std::string age = AgeText(task.created, now);
+    std::vector<std::string> row;
     if (wide) {
-      table.Add({task.name, task.uid.substr(0, 8), status, task.priority, node, task.run_id,
-                 std::to_string(task.attempt), std::to_string(task.tokens),
-                 fmt::format("${:.2f}", task.cost_usd), task.branch.empty() ? "-" : task.branch, age,
-                 OneLine(task.repository, 60), title});
+      row = {task.name,
+             task.uid.substr(0, 8),
+             status,
+             task.priority,
+             node,
+             task.run_id,
+             std::to_string(task.attempt),
+             std::to_string(task.tokens),
+             fmt::format("${:.2f}", task.cost_usd),
+             task.branch.empty() ? "-" : task.branch,
+             age,
+             OneLine(task.repository, 60),
+             title};
     } else {
-      table.Add({task.name, task.uid.substr(0, 8), status, task.priority, node, age, title});
+      row = {task.name, task.uid.substr(0, 8), status, task.priority, node, age, title};
     }
+    if (namespaces) row.insert(row.begin(), task.namespace_name);
+    table.Add(std::move(row));
   }
   table.Print(out);
 }
 
 int List(Context& context, const ListOptions& options) {
-  const auto session = Session::Open(options.backend, "kubectl get ybistasks", {});
-  if (!session) return Explain(context, session.error());
-  control::TaskFilter filter{
-      .namespace_name = kLocalNamespace, .limit = options.limit, .order = OrderOf(options.sort)};
-  for (const std::string& status : options.status) {
-    filter.states.push_back(status);
-    if (status == "Queued") filter.states.emplace_back("Dispatched");
-  }
-  const auto tasks = control::TaskCatalog((*session)->pool()).List(filter, {});
+  const auto backend = OpenBackend(options.backend, {});
+  if (!backend) return Explain(context, backend.error());
+  const auto tasks = (*backend)->List({.phases = options.status,
+                                       .limit = options.limit,
+                                       .order = OrderOf(options.sort),
+                                       .all_namespaces = options.all_namespaces},
+                                      {});
   if (!tasks) return Explain(context, tasks.error());
   if (options.output == "name") {
     for (const TaskSummary& task : *tasks) context.out << task.name << "\n";
@@ -149,10 +135,11 @@ int List(Context& context, const ListOptions& options) {
     return kExitOk;
   }
   if (tasks->empty()) {
-    context.err << "no tasks; `ybis task create --help` shows how to make one\n";
+    context.err << fmt::format("no tasks; `{}` shows how to make one\n",
+                               (*backend)->Command()("task create --help"));
     return kExitOk;
   }
-  PrintTasks(context.out, *tasks, options.output == "wide");
+  PrintTasks(context.out, *tasks, options.output == "wide", options.all_namespaces);
   return kExitOk;
 }
 
@@ -162,18 +149,23 @@ struct StatusOptions {
   std::string output = "table";
 };
 
-void PrintStatus(Context& context, const TaskSummary& task, const api::TaskSpec& spec,
-                 const control::RunRecord& run, const std::vector<control::NodeSummary>& nodes, bool wide) {
+void PrintStatus(Context& context, const TaskView& task, const std::vector<control::NodeSummary>& nodes,
+                 const std::optional<control::Wait>& wait, const CommandForm& command, bool wide) {
   const Paint paint = PaintFor(context.out);
+  const api::TaskSpec& spec = task.spec;
   context.out << fmt::format("{:<9} {} ({})\n", "Task", task.name, task.uid.substr(0, 8))
               << fmt::format("{:<9} {}\n", "Title",
                              OneLine(spec.title.empty() ? spec.objective : spec.title, 100))
               << fmt::format("{:<9} {}{}\n", "Source", spec.repository.url,
-                             spec.repository.ref.empty() ? "" : " at " + spec.repository.ref)
-              << fmt::format("{:<9} {} (number {}, attempt {}), workflow {}\n", "Run", run.run_id, run.number,
-                             run.attempt, task.workflow);
-  if (run.state == control::RunState::kRunning) context.out << fmt::format("{:<9} {}\n", "Node", run.node);
-  PrintResult(context.out, run, spec, paint);
+                             spec.repository.ref.empty() ? "" : " at " + spec.repository.ref);
+  if (const auto& run = task.status.run) {
+    context.out << fmt::format("{:<9} {} (number {}, attempt {}), workflow {}\n", "Run", run->id, run->number,
+                               run->attempt, task.workflow);
+    if (task.status.phase == api::TaskPhase::kRunning)
+      context.out << fmt::format("{:<9} {}\n", "Node", run->node);
+  }
+  if (wait) PrintWait(context.out, *wait, SystemClock().Now());
+  PrintResult(context.out, task.name, spec, task.status, command, paint);
   if (wide) context.out << "\nObjective\n" << spec.objective << "\n";
   if (nodes.empty()) return;
   size_t width = 0;
@@ -183,25 +175,30 @@ void PrintStatus(Context& context, const TaskSummary& task, const api::TaskSpec&
 }
 
 int Show(Context& context, const StatusOptions& options) {
-  const auto session = Session::Open(options.backend, "kubectl describe ybistask NAME", {});
-  if (!session) return Explain(context, session.error());
-  control::TaskCatalog catalog((*session)->pool());
-  control::RunLedger ledger((*session)->pool());
-  const auto task = catalog.Find(kLocalNamespace, options.id, {});
-  if (!task) return Explain(context, task.error());
-  const auto run = ledger.GetRun(task->run_id, {});
-  const auto spec = ledger.RunSpec(task->run_id, {});
-  const auto nodes = catalog.Nodes(task->run_id, 0, {});
-  if (!run || !spec || !nodes)
-    return Explain(context, !run ? run.error() : !spec ? spec.error() : nodes.error());
+  const auto found = OpenTask(options.backend, options.id, {});
+  if (!found) return Explain(context, found.error());
+  const TaskView& task = found->task;
   if (options.output == "name") {
-    context.out << task->name << "\n";
+    context.out << task.name << "\n";
   } else if (options.output == "json") {
-    context.out << DumpJsonPretty(TaskObject(*task, *spec, *run));
+    context.out << DumpJsonPretty(*task.object);
   } else if (options.output == "yaml") {
-    context.out << ToYaml(TaskObject(*task, *spec, *run));
+    context.out << ToYaml(*task.object);
   } else {
-    PrintStatus(context, *task, *spec, *run, *nodes, options.output == "wide");
+    auto nodes = found->backend->Nodes(task, 0, {});
+    if (!nodes) {
+      const ErrorCode code = nodes.error().code;
+      const int failed = Explain(context, nodes.error());
+      // The task itself tells most; its record may be another's to read, or out of reach.
+      if (code != ErrorCode::kUnsupported && code != ErrorCode::kDenied && code != ErrorCode::kUnavailable)
+        return failed;
+    }
+    const auto wait = task.status.phase == api::TaskPhase::kBlocked
+                          ? found->backend->WaitOf(task, {})
+                          : Result<std::optional<control::Wait>>(std::nullopt);
+    if (!wait && wait.error().code != ErrorCode::kUnsupported) return Explain(context, wait.error());
+    PrintStatus(context, task, nodes.value_or(std::vector<control::NodeSummary>()),
+                wait.value_or(std::nullopt), found->backend->Command(), options.output == "wide");
   }
   return kExitOk;
 }
@@ -227,11 +224,12 @@ void AddList(CLI::App& verb, Context& context) {
   CLI::App* list = verb.add_subcommand("list", "List tasks with how their newest run stands");
   auto options = std::make_shared<ListOptions>();
   list->add_option("--status", options->status,
-                   "Only these: Queued, Running, Blocked, Completed, Failed, Cancelled")
-      ->check(CLI::IsMember({"Queued", "Running", "Blocked", "Completed", "Failed", "Cancelled"}));
+                   "Only these: Pending (cluster), Queued, Running, Blocked, Completed, Failed, Cancelled")
+      ->check(CLI::IsMember({"Pending", "Queued", "Running", "Blocked", "Completed", "Failed", "Cancelled"}));
   list->add_option("--limit", options->limit, "At most so many")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
+  list->add_flag("-A,--all-namespaces", options->all_namespaces, "cluster: of every namespace");
   list->add_option("--sort", options->sort, "newest, oldest, priority, name or status")
       ->check(CLI::IsMember({"newest", "oldest", "priority", "name", "status"}))
       ->capture_default_str();

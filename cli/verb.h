@@ -15,6 +15,7 @@ inline constexpr int kExitFailed = 1;     ///< it was tried and did not work; th
 inline constexpr int kExitUsage = 2;      ///< the command line or an input file is wrong
 inline constexpr int kExitNotFound = 3;   ///< what was named does not exist
 inline constexpr int kExitBlocked = 4;    ///< the run waits for a person
+inline constexpr int kExitUndecided = 5;  ///< a decision that decided nothing; the message says why
 inline constexpr int kExitStopped = 130;  ///< stopped by a signal; what was begun can be gone on with
 
 /// What a verb works with; outlives the parse.
@@ -33,6 +34,9 @@ void AddWorkflow(CLI::App& app, Context& context);
 void AddDev(CLI::App& app, Context& context);
 void AddRun(CLI::App& app, Context& context);
 void AddTask(CLI::App& app, Context& context);
+void AddApprove(CLI::App& app, Context& context);
+void AddReject(CLI::App& app, Context& context);
+void AddRevise(CLI::App& app, Context& context);
 void AddCancel(CLI::App& app, Context& context);
 void AddRetry(CLI::App& app, Context& context);
 void AddArtifacts(CLI::App& app, Context& context);
@@ -42,7 +46,10 @@ void AddLogs(CLI::App& app, Context& context);
 void AddWorker(CLI::App& app, Context& context);
 void AddHealth(CLI::App& app, Context& context);
 void AddConfig(CLI::App& app, Context& context);
+void AddBackup(CLI::App& app, Context& context);
 void AddDb(CLI::App& app, Context& context);
+void AddWatch(CLI::App& app, Context& context);
+void AddCompletion(CLI::App& app, Context& context);
 
 /// Prints "error: …" and returns the exit code that fits the error.
 int Explain(Context& context, const Error& error);

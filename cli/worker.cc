@@ -6,13 +6,16 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/backend.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
 #include "cli/signals.h"
 #include "cli/table.h"
 #include "cli/verb.h"
-#include "control/task_catalog.h"
+#include "control/health_checks.h"
+#include "control/health_routes.h"
 #include "http/client.h"
+#include "http/listen_address.h"
 
 namespace ybis::cli {
 namespace {
@@ -21,9 +24,49 @@ struct StartOptions {
   BackendOptions backend;
   int64_t count = 0;
   double poll_interval = 10;
+  std::string health_address;
 };
 
+/// What a worker is looked at by; empty when no address was given.
+struct Probes {
+  std::unique_ptr<control::HealthMonitor> monitor;
+  std::unique_ptr<http::Server> server;
+};
+
+Result<Probes> ServeProbes(const std::string& address, Session& session, const control::Config& config,
+                           control::Metrics& metrics) {
+  Probes probes;
+  if (address.empty()) return probes;
+  YBIS_ASSIGN(const http::ListenAddress listen, http::ParseListen(address));
+  store::Pool& pool = session.pool();
+  std::vector<control::HealthCheck> checks = {
+      control::DatabaseCheck(pool, "the worker's database"),
+      control::MigrationsCheck(pool),
+      control::LeasesCheck(pool, IsGone),
+      control::DiskCheck(session.folders().data, config.health.min_free_disk_mib),
+      control::GitCheck(),
+      control::SandboxCheck(config.policy.sandbox_best_effort),
+      control::BackupsCheck(session.folders().data / "backups", config.health.max_backup_age_hours)};
+  for (control::HealthCheck& check : control::ModelChecks(config)) checks.push_back(std::move(check));
+  probes.monitor = std::make_unique<control::HealthMonitor>(
+      std::move(checks), std::chrono::seconds(config.health.interval_seconds), metrics);
+  http::Router router;
+  control::AddHealthRoutes(router, metrics,
+                           {{"database",
+                             [&pool](std::stop_token stop) -> Status {
+                               YBIS_TRY(pool.Execute("SELECT 1", {}, std::move(stop)));
+                               return {};
+                             }}},
+                           probes.monitor.get());
+  YBIS_ASSIGN(probes.server, control::ServeHealth(listen, std::move(router)));
+  log::Info("serving metrics and probes", {{"port", probes.server->Port()}});
+  return probes;
+}
+
 int Start(Context& context, const StartOptions& options) {
+  const Status local =
+      CheckBackend(options.backend, "helm install ybis charts/ybis   (the operator is the worker)");
+  if (!local) return Explain(context, local.error());
   StopOnSignals signals;
   http::InitThreads();
   const Environment environment = ThisEnvironment();
@@ -35,14 +78,14 @@ int Start(Context& context, const StartOptions& options) {
   if (!runner) return Explain(context, runner.error());
   const int64_t count = options.count > 0 ? options.count : config->limits.admission.total;
   const auto connections = static_cast<int>(std::clamp<int64_t>(count + 4, 6, 40));
-  const auto session =
-      Session::Open(options.backend, "the operator is the worker: helm install ybis charts/ybis",
-                    signals.token(), connections);
+  const auto session = Session::Open(options.backend, "", signals.token(), connections);
   if (!session) return Explain(context, session.error());
   const auto interval = Duration(std::max<int64_t>(50, static_cast<int64_t>(options.poll_interval * 1000)));
   auto worker =
       Worker::Make(**session, *config, {.count = count, .poll_interval = interval, .runner = *runner});
   if (!worker) return Explain(context, worker.error());
+  const auto probes = ServeProbes(options.health_address, **session, *config, (*worker)->metrics());
+  if (!probes) return Explain(context, probes.error());
   if (config->models.empty()) log::Warn("no model is configured: tasks that ask one will fail", {});
   log::Info("worker ready", {{"name", ThisProcessName()}, {"count", count}, {"profile", config->profile}});
   (*worker)->Serve(signals.token());
@@ -56,20 +99,18 @@ struct StatusOptions {
 };
 
 int ShowLeases(Context& context, const StatusOptions& options) {
-  const auto session =
-      Session::Open(options.backend, "kubectl get jobs -l app.kubernetes.io/managed-by=ybis-operator", {});
-  if (!session) return Explain(context, session.error());
-  const auto leases = control::TaskCatalog((*session)->pool()).Leases({});
+  const auto backend = OpenBackend(options.backend, {});
+  if (!backend) return Explain(context, backend.error());
+  const auto leases = (*backend)->Leases({});
   if (!leases) return Explain(context, leases.error());
   nlohmann::json rows = nlohmann::json::array();
   Table table({"RUN", "TASK", "STATE", "NODE", "ATTEMPT", "HELD", "LEASE LEFT", "HOLDER"});
   const TimePoint now = SystemClock().Now();
-  for (const control::LeaseSummary& lease : *leases) {
+  for (const auto& [lease, dead] : *leases) {
     const std::string left = !lease.left               ? "-"
                              : lease.left->count() < 0 ? "overdue"
                                                        : fmt::format("{}s", lease.left->count());
-    const std::string holder =
-        lease.holder.empty() ? "(nobody yet)" : lease.holder + (IsGone(lease.holder) ? " (dead)" : "");
+    const std::string holder = lease.holder.empty() ? "(nobody yet)" : lease.holder + (dead ? " (dead)" : "");
     table.Add({lease.run_id, lease.task, lease.state, lease.node.empty() ? "-" : lease.node,
                std::to_string(lease.attempt), AgeText(lease.granted, now), left, holder});
     rows.push_back({{"runId", lease.run_id},
@@ -105,6 +146,8 @@ void AddWorker(CLI::App& app, Context& context) {
                    "Seconds between looks at the queue; changes are told at once besides")
       ->check(CLI::Range(0.05, 3600.0))
       ->capture_default_str();
+  start_verb->add_option("--health-address", start->health_address,
+                         "Serve /livez, /readyz and /metrics there, e.g. :8080 or 127.0.0.1:8080");
   AddBackendOptions(*start_verb, start->backend, true);
   start_verb->footer(
       "A worker that is told to end lets its runners give their runs back, then exits with 0.\n"

@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/backend.h"
+#include "cli/table.h"
 #include "cli/verb.h"
 #include "workflow/graph.h"
 
@@ -13,32 +15,37 @@ namespace {
 
 using nlohmann::json;
 
-int List(Context& context, const std::string& output) {
-  json rows = json::array();
-  for (const std::string& name : workflow::BuiltInWorkflowNames()) {
-    const auto spec = workflow::BuiltInWorkflow(name);
-    if (!spec) return Explain(context, spec.error());
-    rows.push_back({{"name", name}, {"nodes", spec->nodes.size()}, {"description", spec->description}});
-  }
-  if (output == "json") {
+struct Options {
+  BackendOptions backend;
+  std::string name;
+  std::string output = "table";
+};
+
+int List(Context& context, const Options& options) {
+  const auto backend = OpenBackend(options.backend, {});
+  if (!backend) return Explain(context, backend.error());
+  const auto workflows = (*backend)->Workflows({});
+  if (!workflows) return Explain(context, workflows.error());
+  if (options.output == "json") {
+    json rows = json::array();
+    for (const auto& [spec, problem] : *workflows) {
+      rows.push_back({{"name", spec.name}, {"nodes", spec.nodes.size()}, {"description", spec.description}});
+      if (!problem.empty()) rows.back()["problem"] = problem;
+    }
     context.out << DumpJsonPretty(rows);
     return kExitOk;
   }
-  if (output == "table") context.out << fmt::format("{:<14} {:>5}  {}\n", "NAME", "NODES", "DESCRIPTION");
-  for (const json& row : rows) {
-    const auto name = row["name"].get<std::string>();
-    context.out << (output == "name" ? name + "\n"
-                                     : fmt::format("{:<14} {:>5}  {}\n", name, row["nodes"].get<int>(),
-                                                   row["description"].get<std::string>()));
+  if (options.output == "table")
+    context.out << fmt::format("{:<14} {:>5}  {}\n", "NAME", "NODES", "DESCRIPTION");
+  for (const auto& [spec, problem] : *workflows) {
+    if (options.output == "name") {
+      context.out << spec.name << "\n";
+      continue;
+    }
+    context.out << fmt::format("{:<14} {:>5}  {}\n", spec.name, spec.nodes.size(),
+                               problem.empty() ? spec.description : "not accepted: " + OneLine(problem, 120));
   }
   return kExitOk;
-}
-
-/// A file when there is one of that name, else a built-in workflow.
-Result<api::WorkflowSpec> Find(const std::string& name) {
-  if (!std::filesystem::exists(name)) return workflow::BuiltInWorkflow(name);
-  YBIS_ASSIGN(const std::string text, ReadFile(name, 1024 * 1024));
-  return workflow::LoadWorkflow(text, name);
 }
 
 std::string EdgeText(const api::Edge& edge) {
@@ -48,13 +55,17 @@ std::string EdgeText(const api::Edge& edge) {
                      DumpJson(*edge.when->value));
 }
 
-int Show(Context& context, const std::string& name, const std::string& output) {
-  const auto spec = Find(name);
-  if (!spec) return Explain(context, spec.error());
-  if (output == "json") {
+int Show(Context& context, const Options& options) {
+  const auto backend = OpenBackend(options.backend, {});
+  if (!backend) return Explain(context, backend.error());
+  const auto found = (*backend)->Workflow(options.name, {});
+  if (!found) return Explain(context, found.error());
+  const api::WorkflowSpec* spec = &found->spec;
+  if (options.output == "json") {
     context.out << DumpJsonPretty(api::ToJson(*spec));
     return kExitOk;
   }
+  if (!found->problem.empty()) context.err << "not accepted: " << found->problem << "\n";
   context.out << spec->name << ": " << spec->description << "\n\n"
               << fmt::format("{:<16} {:<16} {:>6}  {}\n", "NODE", "TYPE", "VISITS", "NEXT");
   for (const api::NodeSpec& node : spec->nodes) {
@@ -92,22 +103,24 @@ int Lint(Context& context, const std::vector<std::string>& files) {
 void AddWorkflow(CLI::App& app, Context& context) {
   CLI::App* verb = app.add_subcommand("workflow", "List, show and check workflows");
   verb->require_subcommand(1);
-  auto output = std::make_shared<std::string>("table");
-  auto name = std::make_shared<std::string>();
+  auto options = std::make_shared<Options>();
   auto files = std::make_shared<std::vector<std::string>>();
 
-  CLI::App* list = verb->add_subcommand("list", "List the built-in workflows");
-  list->add_option("-o,--output", *output, "table, json or name")
+  CLI::App* list = verb->add_subcommand("list", "List the workflows: the built-in ones, or a cluster's");
+  list->add_option("-o,--output", options->output, "table, json or name")
       ->check(CLI::IsMember({"table", "json", "name"}));
+  AddBackendOptions(*list, options->backend);
+  list->footer("Example:\n  ybis workflow list");
   list->callback(
-      [&context, output] { context.action = [&context, output] { return List(context, *output); }; });
+      [&context, options] { context.action = [&context, options] { return List(context, *options); }; });
 
   CLI::App* show = verb->add_subcommand("show", "Show a workflow's graph");
-  show->add_option("NAME", *name, "A built-in workflow or a file")->required();
-  show->add_option("-o,--output", *output, "table or json")->check(CLI::IsMember({"table", "json"}));
-  show->callback([&context, name, output] {
-    context.action = [&context, name, output] { return Show(context, *name, *output); };
-  });
+  show->add_option("NAME", options->name, "A built-in workflow or a file; of a cluster: a YbisWorkflow")
+      ->required();
+  show->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}));
+  AddBackendOptions(*show, options->backend);
+  show->callback(
+      [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
   show->footer("Examples:\n  ybis workflow show ybis-native\n  ybis workflow show my-workflow.yaml -o json");
 
   CLI::App* lint = verb->add_subcommand("lint", "Check workflow files; every problem is named with its line");

@@ -2,11 +2,13 @@
 // What only the leader does: controllers, admission, watchdog, sweep of orphans, the certificate's renewal.
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 
 #include "control/metrics.h"
 #include "control/watchdog.h"
+#include "kube/events.h"
 #include "operator/pki/serving_cert.h"
 #include "operator/runtime/controller.h"
 #include "operator/runtime/periodic.h"
@@ -17,14 +19,19 @@ namespace ybis::op {
 /// References that must outlive Leading.
 struct LeadingParts {
   Caches caches;
+  kube::Cache& approval_objects;
   store::Pool& pool;
   control::TaskRecords& records;
   Controller& tasks;
   Controller& workflows;
+  Controller& approvals;
   OrphanSweeper& orphans;
   ServingCert& certificate;
+  kube::EventSink& events;
   control::Metrics& metrics;
+  Clock& clock;
   std::chrono::seconds sweep;
+  std::function<Status(std::stop_token)> keep_api_service;  ///< now and then
 };
 
 /// Start and Stop are called by one thread, in this order, once each: who has lost the lead leaves the
@@ -41,6 +48,7 @@ class Leading {
 
   void TaskChanged(const kube::Key& key);
   void WorkflowChanged(const kube::Key& key);
+  void ApprovalChanged(const kube::Key& key);
   void TaskDeleted();
   /// The record of a task changed: a place may have become free, too.
   void RecordChanged(const kube::Key& key);
@@ -51,6 +59,8 @@ class Leading {
   struct Work;
   Status Admit();
   void Swept(const std::vector<control::RunRecord>& runs);
+  void Expired(const std::vector<control::RunRecord>& runs);
+  void Remind(const std::vector<control::Wait>& waits);
 
   LeadingParts parts_;
   std::atomic<bool> leading_{false};

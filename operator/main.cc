@@ -1,13 +1,12 @@
 // ybis-operator.
 #include <malloc.h>
 
-#include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <stop_token>
-#include <thread>
 
 #include "base/log.h"
+#include "base/stop_signals.h"
 #include "base/version.h"
 #include "http/client.h"
 #include "kube/config.h"
@@ -17,28 +16,6 @@
 namespace {
 
 using namespace ybis;
-
-/// Signals are taken by one thread that waits for them; all others have them blocked from the start.
-sigset_t BlockSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  return signals;
-}
-
-/// Requests the stop on the first signal; a second one ends the process.
-void WatchSignals(const sigset_t& signals, std::stop_source source, std::stop_token ending) {
-  while (!ending.stop_requested()) {
-    const timespec wait{0, 100'000'000};
-    const int signal = sigtimedwait(&signals, nullptr, &wait);
-    if (signal < 0) continue;
-    if (source.stop_requested()) std::_Exit(128 + signal);
-    source.request_stop();
-  }
-}
 
 Status RunOperator(op::Options options, std::stop_token stop) {
   kube::KubeconfigOptions kubeconfig;
@@ -59,17 +36,15 @@ Status RunOperator(op::Options options, std::stop_token stop) {
 int main(int argc, char** argv) {
   // Many threads that each do little: two arenas hold a third of the memory that one a thread would.
   mallopt(M_ARENA_MAX, 2);
-  const sigset_t signals = BlockSignals();
+  const StopOnSignals signals({.second_ends = true, .ignore_sigpipe = true});
   auto options = op::ReadOptions(argc, argv, kube::ProcessEnvironment());
   if (const auto* ending = std::get_if<op::ExitNow>(&options)) return ending->code;
   http::InitThreads();
   auto& given = std::get<op::Options>(options);
   log::Init(log::LevelFromName(given.config.log_level),
             given.config.log_format == "json" ? log::Format::kJson : log::Format::kText);
-  std::stop_source source;
-  std::jthread watcher([&](std::stop_token ending) { WatchSignals(signals, source, ending); });
-  const Status status = RunOperator(std::move(given), source.get_token());
-  if (status || source.stop_requested()) {
+  const Status status = RunOperator(std::move(given), signals.token());
+  if (status || signals.token().stop_requested()) {
     log::Info("stopped", nlohmann::json::object());
     return 0;
   }

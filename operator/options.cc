@@ -1,12 +1,12 @@
 #include "operator/options.h"
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "http/listen_address.h"
 
 namespace ybis::op {
 namespace {
@@ -85,9 +85,9 @@ Result<std::string> ReadDatabaseUrl(const Raw& raw, const std::map<std::string, 
 Status Fill(Raw& raw, const std::map<std::string, std::string>& environment) {
   YBIS_ASSIGN(raw.options.config, control::LoadConfig({raw.profile, raw.config_file, environment}));
   YBIS_ASSIGN(raw.options.database_url, ReadDatabaseUrl(raw, environment));
-  auto run_api = ParseListen(raw.run_api_listen);
+  auto run_api = http::ParseListen(raw.run_api_listen);
   if (!run_api) return FailIn("--run-api-listen", run_api.error());
-  auto metrics = ParseListen(raw.metrics_listen);
+  auto metrics = http::ParseListen(raw.metrics_listen);
   if (!metrics) return FailIn("--metrics-listen", metrics.error());
   raw.options.run_api = *run_api;
   raw.options.run_api.tls = true;
@@ -97,21 +97,6 @@ Status Fill(Raw& raw, const std::map<std::string, std::string>& environment) {
 }
 
 }  // namespace
-
-Result<http::ListenAddress> ParseListen(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  const std::string port = colon == std::string::npos ? text : text.substr(colon + 1);
-  std::string host = colon == std::string::npos ? "" : text.substr(0, colon);
-  if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  http::ListenAddress address;
-  if (!host.empty()) address.address = host;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (error != std::errc() || end != port.data() + port.size() || address.port < 0 || address.port > 65535) {
-    return Fail(ErrorCode::kInvalid,
-                "'" + text + "' is no address and port, such as :8443 or 127.0.0.1:8443");
-  }
-  return address;
-}
 
 std::variant<Options, ExitNow> ReadOptions(int argc, char** argv,
                                            const std::map<std::string, std::string>& environment) {

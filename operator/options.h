@@ -41,7 +41,4 @@ struct ExitNow {
 std::variant<Options, ExitNow> ReadOptions(int argc, char** argv,
                                            const std::map<std::string, std::string>& environment);
 
-/// "8443", ":8443", "127.0.0.1:8443" or "[::1]:8443".
-Result<http::ListenAddress> ParseListen(const std::string& text);
-
 }  // namespace ybis::op

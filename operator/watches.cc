@@ -39,6 +39,10 @@ Watches::Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, Wat
              [this](const kube::Key& key, const kube::Object& object) { OnTask(key, object); }),
       workflows_(reader, watcher, clock, Settings(kube::kWorkflows, settings.ns),
                  [this](const kube::Key& key, const kube::Object&) { OnWorkflow(key); }),
+      approvals_(reader, watcher, clock, Settings(kube::kApprovals, settings.ns),
+                 [this](const kube::Key& key, const kube::Object& object) {
+                   if (object) sinks_.approval(key);
+                 }),
       jobs_(reader, watcher, clock, Settings(kube::kJobs, settings.ns, ManagedByUs()),
             [this](const kube::Key& key, const kube::Object& object) {
               if (const auto task = owners_.OnJob(key, object)) sinks_.task(*task);
@@ -53,11 +57,8 @@ Watches::Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, Wat
               [this](const kube::Key&, const kube::Object& object) {
                 if (object) sinks_.serving_secret(*object);
               }),
-      all_{{"tasks", &tasks_},
-           {"workflows", &workflows_},
-           {"jobs", &jobs_},
-           {"pods", &pods_},
-           {"certificate", &secret_}} {}
+      all_{{"tasks", &tasks_}, {"workflows", &workflows_}, {"approvals", &approvals_},
+           {"jobs", &jobs_},   {"pods", &pods_},           {"certificate", &secret_}} {}
 
 void Watches::OnTask(const kube::Key& key, const kube::Object& object) {
   sinks_.task(key);

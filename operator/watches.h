@@ -13,7 +13,7 @@
 namespace ybis::op {
 
 struct WatchSettings {
-  std::string ns;        ///< of tasks, workflows, Jobs and pods; "" = all
+  std::string ns;        ///< of tasks, workflows, approvals, Jobs and pods; "" = all
   std::string instance;  ///< value of the tasks' label ybis.dev/operator; "" = tasks without it
   kube::Key serving_secret;
 };
@@ -23,6 +23,7 @@ struct WatchSinks {
   std::function<void(const kube::Key& task)> task;
   std::function<void()> task_deleted;
   std::function<void(const kube::Key& workflow)> workflow;
+  std::function<void(const kube::Key& approval)> approval;
   std::function<void(const nlohmann::json& secret)> serving_secret;
 };
 
@@ -39,6 +40,7 @@ class Watches {
   /// Waits for it, saying now and then what is missing; false when stopped.
   bool WaitForSync(std::stop_token stop);
   Caches Objects();
+  kube::Cache& Approvals() { return approvals_.Objects(); }
 
  private:
   void OnTask(const kube::Key& key, const kube::Object& object);
@@ -48,6 +50,7 @@ class Watches {
   OwnerIndex owners_;
   kube::Reflector tasks_;
   kube::Reflector workflows_;
+  kube::Reflector approvals_;
   kube::Reflector jobs_;
   kube::Reflector pods_;
   kube::Reflector secret_;

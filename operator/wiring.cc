@@ -3,10 +3,14 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "control/approvals.h"
+#include "control/health_checks.h"
+#include "control/health_routes.h"
 #include "control/metrics_hooks.h"
 #include "control/model_gateway.h"
 #include "control/run_api_server.h"
@@ -15,8 +19,10 @@
 #include "http/url.h"
 #include "kube/events.h"
 #include "kube/leader_election.h"
-#include "operator/health.h"
+#include "operator/approval/reconciler.h"
 #include "operator/leading.h"
+#include "operator/record/api_service.h"
+#include "operator/record/record_api.h"
 #include "operator/task/pod_ownership.h"
 #include "operator/task/reconciler.h"
 #include "operator/watches.h"
@@ -74,6 +80,11 @@ ServingSecretSettings Serving(const Options& options) {
           ServingNames(options.service, options.operator_namespace, url ? url->host : "")};
 }
 
+/// Runners prove themselves by tokens; the API server's proxy does by a certificate.
+http::ServerTls TlsOf(const http::CertificateAndKey& pair) {
+  return {pair.certificate_pem, pair.key_pem, true};
+}
+
 ControllerSettings Named(std::string name, int workers) {
   ControllerSettings settings;
   settings.name = std::move(name);
@@ -101,6 +112,22 @@ class StoredLostHolders final : public LostHolders {
   control::Watchdog watchdog_;
 };
 
+/// Approvals over Postgres, for what the operator asks of them.
+class StoredApprovals final : public Waits, public Decisions {
+ public:
+  StoredApprovals(store::Pool& pool, control::Metrics& metrics) : approvals_(pool, &metrics) {}
+  Result<std::optional<control::Wait>> WaitOf(const std::string& run_id, std::stop_token stop) override {
+    return approvals_.WaitOf(run_id, stop);
+  }
+  Result<control::ApprovalResult> Decide(const control::ApprovalRequest& request,
+                                         std::stop_token stop) override {
+    return approvals_.Decide(request, stop);
+  }
+
+ private:
+  control::Approvals approvals_;
+};
+
 }  // namespace
 
 /// Members are in the order of their making; each may refer to those above it.
@@ -116,19 +143,31 @@ struct Operator::Parts {
         pool(Database(options)),
         records(pool, options.config.limits.admission, record_stop.get_token()),
         ledger(pool, Ledger(options.config)),
-        observer(watches.Objects(), records, *api, clock, [this] { return certificate.AuthorityPem(); }),
+        observer(watches.Objects(), records, decisions, *api, clock,
+                 [this] { return certificate.AuthorityPem(); }),
         actor({*api, watches.Objects().tasks, watches.Objects().jobs, records, lost, events, metrics}),
         task_reconciler(observer, actor, {options.config, options.run_api_url}, clock),
         workflow_reconciler(watches.Objects().workflows, *api, events, clock),
+        approval_reconciler(
+            {watches.Approvals(), watches.Objects().tasks, *api, records, decisions, events, clock}),
         tasks(Named("ybistask", options.workers), task_reconciler, metrics),
         workflows(Named("ybisworkflow", 1), workflow_reconciler, metrics),
+        approvals(Named("ybisapproval", 1), approval_reconciler, metrics),
         orphans(open_runs, records, watches.Objects(), *api, clock, options.watch_namespace),
-        leading({watches.Objects(), pool, records, tasks, workflows, orphans, certificate, metrics,
-                 std::chrono::seconds(options.config.lease.sweep_seconds)}) {}
+        leading({watches.Objects(), watches.Approvals(), pool, records, tasks, workflows, approvals, orphans,
+                 certificate, events, metrics, clock,
+                 std::chrono::seconds(options.config.lease.sweep_seconds),
+                 [this](std::stop_token stop) { return KeepApiService(std::move(stop)); }}) {}
+
+  Status KeepApiService(std::stop_token stop) {
+    return EnsureApiService(*api, {options.operator_namespace, options.service}, certificate.AuthorityPem(),
+                            std::move(stop));
+  }
 
   WatchSinks Sinks() {
     return {[this](const kube::Key& key) { leading.TaskChanged(key); }, [this] { leading.TaskDeleted(); },
             [this](const kube::Key& key) { leading.WorkflowChanged(key); },
+            [this](const kube::Key& key) { leading.ApprovalChanged(key); },
             [this](const nlohmann::json& secret) { certificate.Follow(secret); }};
   }
 
@@ -144,13 +183,16 @@ struct Operator::Parts {
   control::TaskQueue records;
   control::RunLedger ledger;
   StoredLostHolders lost{pool};
+  StoredApprovals decisions{pool, metrics};
   StoredOpenRuns open_runs{pool};
   TaskObserver observer;
   Actor actor;
   TaskReconciler task_reconciler;
   WorkflowReconciler workflow_reconciler;
+  ApprovalReconciler approval_reconciler;
   Controller tasks;
   Controller workflows;
+  Controller approvals;
   OrphanSweeper orphans;
   Leading leading;
   // The Run API and what stands behind it.
@@ -164,6 +206,9 @@ struct Operator::Parts {
   control::CountingRunService runs{stored_runs, metrics};
   CachedPodOwnership pods{watches.Objects(), *api};
   control::PodTokenAuthenticator authenticator{*api, pods, clock};
+  FrontProxy front_proxy{*api, clock};
+  RecordAccess record_access{*api, clock};
+  std::unique_ptr<RunRecords> run_records = MakeStoredRunRecords(pool);
   std::atomic<bool> migrated{false};
   std::atomic<bool> serving{false};
   std::atomic<bool> stopping{false};
@@ -176,11 +221,13 @@ struct Operator::Parts {
   void Elect(std::stop_token stop);
   void LeadWhenElected(std::stop_token stop);
   void CollectGauges();
-  std::vector<ReadyCheck> ReadyChecks();
+  std::vector<control::ReadyCheck> ReadyChecks();
+  std::vector<control::HealthCheck> HealthChecks();
   void Shutdown();
 
   std::unique_ptr<control::TaskChanges> changes;
   std::unique_ptr<http::Server> run_api_server;
+  std::unique_ptr<control::HealthMonitor> health;
   std::unique_ptr<http::Server> health_server;
   std::jthread election;
 };
@@ -195,19 +242,16 @@ Status Operator::Parts::MakeModels() {
 Status Operator::Parts::StartHealth() {
   metrics.OnCollect([this] { CollectGauges(); });
   metrics.SetLeader(options.service, false);
+  health = std::make_unique<control::HealthMonitor>(
+      HealthChecks(), std::chrono::seconds(options.config.health.interval_seconds), metrics);
   http::Router router;
-  AddHealthRoutes(router, metrics, ReadyChecks());
-  http::ServerSettings settings;
-  settings.listen = {options.metrics};
-  settings.workers = 4;
-  settings.long_workers = 1;
-  settings.max_connections = 64;
-  YBIS_ASSIGN(health_server, http::Server::Start(std::move(settings), std::move(router)));
+  control::AddHealthRoutes(router, metrics, ReadyChecks(), health.get());
+  YBIS_ASSIGN(health_server, control::ServeHealth(options.metrics, std::move(router)));
   log::Info("serving metrics and probes", {{"port", health_server->Port()}});
   return {};
 }
 
-std::vector<ReadyCheck> Operator::Parts::ReadyChecks() {
+std::vector<control::ReadyCheck> Operator::Parts::ReadyChecks() {
   return {{"database",
            [this](std::stop_token stop) -> Status {
              if (!migrated) return Fail(ErrorCode::kUnavailable, "not reached or not migrated yet");
@@ -219,6 +263,20 @@ std::vector<ReadyCheck> Operator::Parts::ReadyChecks() {
              if (!serving) return Fail(ErrorCode::kUnavailable, "its certificate is not there yet");
              return {};
            }}};
+}
+
+/// git and the sandbox are the runner's, on whatever node it runs; here is what this process needs.
+std::vector<control::HealthCheck> Operator::Parts::HealthChecks() {
+  std::vector<control::HealthCheck> checks = {
+      control::DatabaseCheck(pool, "the operator's database"), control::MigrationsCheck(pool),
+      control::LeasesCheck(pool, {}),
+      control::DiskCheck(std::filesystem::temp_directory_path(), options.config.health.min_free_disk_mib),
+      control::ClusterCheck([this](std::stop_token stop) -> Result<std::string> {
+        YBIS_TRY(api->GetRaw("/version", std::move(stop)));
+        return std::string("the API server answers");
+      })};
+  for (control::HealthCheck& check : control::ModelChecks(options.config)) checks.push_back(std::move(check));
+  return checks;
 }
 
 void Operator::Parts::CollectGauges() {
@@ -251,12 +309,13 @@ Status Operator::Parts::ServeRunApi(std::stop_token stop) {
   if (!pair) return {};
   http::Router router;
   control::AddRunApi(router, {runs, *gateway, authenticator});
+  AddRecordApi(router, {*run_records, front_proxy, record_access});
   http::ServerSettings settings;
   settings.listen = {options.run_api};
-  settings.tls = http::ServerTls{pair->certificate_pem, pair->key_pem};
+  settings.tls = TlsOf(*pair);
   YBIS_ASSIGN(run_api_server, http::Server::Start(std::move(settings), std::move(router)));
   certificate.OnChange([this](const http::CertificateAndKey& renewed) {
-    const Status loaded = run_api_server->ReloadTls({renewed.certificate_pem, renewed.key_pem});
+    const Status loaded = run_api_server->ReloadTls(TlsOf(renewed));
     if (!loaded) log::Warn("new certificate refused", {{"error", loaded.error().message}});
   });
   serving = true;
@@ -311,6 +370,7 @@ void Operator::Parts::Shutdown() {
   watches.Stop();
   events.Flush(std::chrono::seconds(1));
   if (health_server) health_server->Stop(std::chrono::milliseconds(100));
+  health.reset();
 }
 
 Operator::Operator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

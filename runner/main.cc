@@ -1,12 +1,11 @@
 // ybis-runner: walks one run of a task and reports to the control core.
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/stop_signals.h"
 #include "base/version.h"
 #include "http/client.h"
 #include "runner/sandbox/sandbox.h"
@@ -21,6 +20,7 @@ constexpr const char* kFooter = R"(Exit codes:
   10   the task failed for good
   20   something around the task failed: worth a new attempt
   30   another runner holds the run now
+  40   with --wait-when-blocked: the run is blocked, and waits for a person
   64   wrong flags
   143  terminated: the run was given back
 
@@ -28,22 +28,6 @@ Example:
   ybis-runner --run-id 6f1c2a9e-1 --api-url https://ybis-operator.ybis.svc:8443 \
     --api-ca /var/run/ybis/ca.crt --token-file /var/run/secrets/ybis/token --workspace /workspace
 )";
-
-/// SIGTERM and SIGINT are taken by a thread of their own, so that no handler runs in the middle of anything.
-std::jthread WatchSignals(std::stop_source terminate) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  return std::jthread([signals, terminate](std::stop_token stop) mutable {
-    const timespec tick{.tv_sec = 0, .tv_nsec = 100'000'000};
-    while (!stop.stop_requested()) {
-      if (sigtimedwait(&signals, nullptr, &tick) > 0) terminate.request_stop();
-    }
-  });
-}
 
 std::string HostName() {
   char name[256] = "";
@@ -68,6 +52,15 @@ void AddFlags(CLI::App& app, runner::RunnerFlags& flags, std::string& log_format
       ->envname("YBIS_GIT_CREDENTIALS_DIR");
   app.add_option("--git-ca-file", flags.git_ca_file, "PEM file that verifies the git server")
       ->envname("YBIS_GIT_CA_FILE");
+  app.add_option(
+         "--wait-when-blocked", flags.wait_when_blocked_seconds,
+         "after the run has blocked, seconds to stay for SIGTERM, and exit with 40 instead of 0: so that a "
+         "Job can be suspended before it is complete")
+      ->envname("YBIS_WAIT_WHEN_BLOCKED")
+      ->check(CLI::Range(int64_t{0}, int64_t{86'400}));
+  app.add_option("--home", flags.home, "local mode: the user's home, for what their git ignores")
+      ->envname("HOME");
+  app.add_option("--xdg-config-home", flags.xdg_config, "local mode: likewise")->envname("XDG_CONFIG_HOME");
   app.add_flag("--allow-insecure-git", flags.allow_insecure_git,
                "allow http:// to a loopback address (tests)");
   app.add_option("--log-format", log_format, "json or text")
@@ -99,11 +92,10 @@ int main(int argc, char** argv) {
     log::Error("the runner cannot hide itself from its children", {{"error", undumpable.error().message}});
     return static_cast<int>(runner::ExitCode::kInfrastructure);
   }
-  const std::stop_source terminate;
-  const std::jthread signals = WatchSignals(terminate);
+  const StopOnSignals signals({.ignore_sigpipe = true});
   http::InitThreads(2);
   try {
-    return static_cast<int>(runner::RunRunner(flags, terminate.get_token()));
+    return static_cast<int>(runner::RunRunner(flags, signals.token()));
   } catch (const std::exception& bug) {
     log::Error("a bug ended the runner", {{"error", bug.what()}});
     return static_cast<int>(runner::ExitCode::kInfrastructure);

@@ -8,11 +8,14 @@
 #include "http/client.h"
 #include "http/unix_client.h"
 #include "runner/engine/engine.h"
+#include "runner/engine/workspace_lock.h"
 #include "runner/nodes/sandbox_commands.h"
 #include "runner/report/http_run_api.h"
 
 namespace ybis::runner {
 namespace {
+
+constexpr Duration kDyingTime = std::chrono::seconds(10);  // of an earlier runner in the same workspace
 
 Status CheckFlags(const RunnerFlags& flags) {
   static const RE2 run_id(R"([A-Za-z0-9][A-Za-z0-9._-]{0,127})");
@@ -37,7 +40,10 @@ EngineSettings SettingsOf(const RunnerFlags& flags) {
           .workspace = {.directory = flags.workspace,
                         .credentials_dir = flags.git_credentials_dir,
                         .ca_file = flags.git_ca_file,
-                        .allow_insecure_http = flags.allow_insecure_git}};
+                        .allow_insecure_http = flags.allow_insecure_git,
+                        .local = flags.api_url.starts_with("unix:"),
+                        .user = {.home = flags.home, .xdg_config = flags.xdg_config}},
+          .wait_when_blocked = std::chrono::seconds(flags.wait_when_blocked_seconds)};
 }
 
 bool IsBelow(const std::filesystem::path& path, const std::filesystem::path& folder) {
@@ -68,6 +74,11 @@ ExitCode RunRunner(const RunnerFlags& flags, std::stop_token terminate) {
   if (const Status checked = CheckFlags(flags); !checked) {
     log::Error(checked.error().message, {});
     return ExitCode::kUsage;
+  }
+  const auto lock = LockWorkspace(flags.workspace, kDyingTime, SystemClock(), terminate);
+  if (!lock) {
+    log::Error("the workspace is taken", {{"run", flags.run_id}, {"error", lock.error().message}});
+    return terminate.stop_requested() ? ExitCode::kTerminated : ExitCode::kInfrastructure;
   }
   const bool local = flags.api_url.starts_with("unix:");
   const auto client = MakeTransport(flags, local);

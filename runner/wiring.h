@@ -19,7 +19,10 @@ struct RunnerFlags {
   std::filesystem::path git_ca_file;
   std::string host;
   std::string version;
+  int64_t wait_when_blocked_seconds = 0;  ///< see ExitCode::kBlocked
   bool allow_insecure_git = false;
+  std::filesystem::path home;        ///< local mode: whose configuration says what git ignores
+  std::filesystem::path xdg_config;  ///< likewise
 };
 
 /// Checks the flags and runs the one run to its end. Blocks; `terminate` is SIGTERM.

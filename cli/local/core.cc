@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto kYoung = 5s;  // from making a socket to listening on it
+
 bool Answers(const std::string& path) {
   sockaddr_un to{};
   to.sun_family = AF_UNIX;
@@ -28,7 +30,7 @@ bool Answers(const std::string& path) {
 /// Killed workers leave theirs behind. Young ones stay: they may be about to listen.
 void RemoveDeadSockets(const std::filesystem::path& folder) {
   std::error_code ignored;
-  const auto young = std::filesystem::file_time_type::clock::now() - 60s;
+  const auto young = std::filesystem::file_time_type::clock::now() - kYoung;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
     if (entry.is_socket(ignored) && entry.last_write_time(ignored) < young && !Answers(entry.path())) {
       std::filesystem::remove(entry.path(), ignored);
@@ -46,18 +48,16 @@ Result<control::AuthVerdict> ProcessTokens::Authenticate(std::string_view token,
 }
 
 ControlCore::ControlCore(Session& session, const control::Config& config, const std::string& holder,
-                         std::unique_ptr<model::ModelSet> models)
+                         control::Metrics& metrics)
     : ledger_(session.pool(), {.lease = std::chrono::seconds(config.lease.lease_seconds),
                                .heartbeat = std::chrono::seconds(config.lease.heartbeat_seconds)}),
-      runs_(ledger_),
+      stored_runs_(ledger_),
+      runs_(stored_runs_, metrics),
+      model_metrics_(metrics),
       calls_(session.pool()),
       records_(calls_, session.pool()),
       terms_(ledger_),
-      models_(std::move(models)),
-      gateway_(*models_, records_, terms_, SystemClock(), model::NoObserver(),
-               control::GatewaySettingsOf(config)),
-      tokens_(holder),
-      api_{runs_, gateway_, tokens_} {}
+      tokens_(holder) {}
 
 ControlCore::~ControlCore() {
   if (server_) server_->Stop(2s);
@@ -66,14 +66,17 @@ ControlCore::~ControlCore() {
 }
 
 Result<std::unique_ptr<ControlCore>> ControlCore::Start(Session& session, const control::Config& config,
-                                                        const std::string& holder, const std::string& name) {
-  YBIS_ASSIGN(auto models,
-              model::ModelSet::Make(control::ModelSettingsOf(config), SystemClock(), model::NoObserver()));
-  std::unique_ptr<ControlCore> core(new ControlCore(session, config, holder, std::move(models)));
+                                                        const std::string& holder, const std::string& name,
+                                                        control::Metrics& metrics) {
+  std::unique_ptr<ControlCore> core(new ControlCore(session, config, holder, metrics));
+  YBIS_ASSIGN(core->models_,
+              model::ModelSet::Make(control::ModelSettingsOf(config), SystemClock(), core->model_metrics_));
+  core->gateway_.emplace(*core->models_, core->records_, core->terms_, SystemClock(), core->model_metrics_,
+                         control::GatewaySettingsOf(config));
   RemoveDeadSockets(session.folders().Sockets());
   core->socket_ = session.folders().Sockets() / (name + ".sock");
   http::Router router;
-  control::AddRunApi(router, core->api_);
+  control::AddRunApi(router, {core->runs_, *core->gateway_, core->tokens_});
   YBIS_ASSIGN(core->server_,
               http::Server::Start({.listen = {{.unix_path = core->socket_}}}, std::move(router)));
   return core;

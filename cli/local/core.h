@@ -2,10 +2,12 @@
 // The control core in this process: record, model gateway and the Run API on a Unix socket.
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/local/session.h"
 #include "control/llm_calls.h"
+#include "control/metrics_hooks.h"
 #include "control/model_gateway.h"
 #include "control/run_api_server.h"
 #include "control/run_ledger.h"
@@ -30,12 +32,13 @@ class ProcessTokens final : public control::RunAuthenticator {
   control::LocalTokens tokens_;
 };
 
-/// Serves from Start until destroyed; the session must outlive it. Thread-safe.
+/// Serves from Start until destroyed; session and metrics must outlive it. Thread-safe.
 class ControlCore {
  public:
   /// `name` makes the socket's file unique: "<data>/sockets/<name>.sock", mode 0600.
   static Result<std::unique_ptr<ControlCore>> Start(Session& session, const control::Config& config,
-                                                    const std::string& holder, const std::string& name);
+                                                    const std::string& holder, const std::string& name,
+                                                    control::Metrics& metrics);
   ~ControlCore();
 
   std::string api_url() const { return "unix:" + socket_.string(); }
@@ -44,18 +47,19 @@ class ControlCore {
 
  private:
   ControlCore(Session& session, const control::Config& config, const std::string& holder,
-              std::unique_ptr<model::ModelSet> models);
+              control::Metrics& metrics);
 
   std::filesystem::path socket_;
   control::RunLedger ledger_;
-  control::StoredRunService runs_;
+  control::StoredRunService stored_runs_;
+  control::CountingRunService runs_;
+  control::ModelMetrics model_metrics_;
   control::LlmCalls calls_;
   control::StoredCallRecords records_;
   control::StoredRunTerms terms_;
   std::unique_ptr<model::ModelSet> models_;
-  control::ModelGateway gateway_;
+  std::optional<control::ModelGateway> gateway_;
   ProcessTokens tokens_;
-  control::RunApi api_;
   std::unique_ptr<http::Server> server_;
 };
 

@@ -21,7 +21,8 @@ struct Folders {
   std::filesystem::path config;
 
   std::filesystem::path Postgres() const { return data / "postgres"; }
-  std::filesystem::path Run(const std::string& run_id) const { return data / "runs" / run_id; }
+  std::filesystem::path Runs() const { return data / "runs"; }
+  std::filesystem::path Run(const std::string& run_id) const { return Runs() / run_id; }
   std::filesystem::path Sockets() const { return data / "sockets"; }
   std::filesystem::path ConfigFile() const { return config / "config.yaml"; }
   /// One folder a Secret that tasks name: files username, password, token, ssh-privatekey, known_hosts,

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/unique_fd.h"
+#include "cli/local/postgres_keeper.h"
 
 namespace ybis::cli {
 
@@ -162,6 +163,12 @@ bool InUse(const fs::path& data) {
   return false;
 }
 
+/// Its listener still takes connections then, and answers each that it is shutting down.
+bool IsStopping(const fs::path& data) {
+  const auto text = ReadFile(data / "postmaster.pid", 4096);
+  return text && text->find("\nstopping") != std::string::npos;
+}
+
 /// A server that was killed leaves its number behind. When that number is another's now, or nobody has waited
 /// for the dead one yet, the next server would take it for alive. Call it with the lock held.
 void ForgetDeadServer(const fs::path& data, const fs::path& sockets, std::stop_token stop) {
@@ -200,7 +207,8 @@ bool PrivatePostgres::Answers() const {
   if (path.size() >= sizeof(to.sun_path)) return false;
   std::memcpy(to.sun_path, path.data(), path.size());
   const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
+  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0 &&
+         !IsStopping(Data());
 }
 
 Result<std::string> PrivatePostgres::ConnectionString() const {
@@ -285,23 +293,48 @@ Status PrivatePostgres::Start(const Owner& owner, const Programs& programs, std:
                           started.error().message, log_text ? Tail(*log_text, 1500) : std::string()));
 }
 
-Result<std::string> PrivatePostgres::Ensure(std::stop_token stop) {
-  if (Answers()) return ConnectionString();
+Result<PrivatePostgres::Owner> PrivatePostgres::OwnerHere() {
   Owner owner{::geteuid(), ::getegid(), "you"};
   if (owner.uid == 0) {
     YBIS_ASSIGN(const auto account, AccountOf(owner.name));
     std::tie(owner.uid, owner.gid) = account;
   }
-  const auto through = fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec;
-  YBIS_TRY(MakeFolder(folder_, ::geteuid() == 0 ? through : fs::perms::owner_all));
+  return owner;
+}
+
+/// Makes and starts it when it is not up; with the lock held, so one command does and the others find it.
+Status PrivatePostgres::StartLocked(const Owner& owner, std::stop_token stop) const {
   YBIS_ASSIGN(const UniqueFd lock, LockFile(folder_ / "lock", stop));
-  if (Answers()) return ConnectionString();
+  if (Answers()) return {};
   YBIS_TRY(CheckFolder(owner));
   const auto version = ReadFile(Data() / "PG_VERSION", 64);
   YBIS_ASSIGN(const fs::path folder, FindPrograms(version ? MajorOf(*version) : 0));
   if (!version) YBIS_TRY(Make(owner, {folder}, stop));
-  YBIS_TRY(Start(owner, {folder}, stop));
-  return ConnectionString();
+  return Start(owner, {folder}, stop);
+}
+
+Result<PrivatePostgres::Use> PrivatePostgres::Ensure(std::stop_token stop) const {
+  YBIS_ASSIGN(const Owner owner, OwnerHere());
+  const auto through = fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec;
+  YBIS_TRY(MakeFolder(folder_, ::geteuid() == 0 ? through : fs::perms::owner_all));
+  YBIS_ASSIGN(UniqueFd hold, HoldDatabase(folder_, stop));
+  if (!Answers()) YBIS_TRY(StartLocked(owner, stop));
+  EnsureKeeper(folder_, idle_);
+  YBIS_ASSIGN(std::string url, ConnectionString());
+  return Use{std::move(url), std::move(hold)};
+}
+
+Status PrivatePostgres::Revive(std::stop_token stop) const {
+  if (Answers()) return {};
+  YBIS_ASSIGN(const UniqueFd lock, LockFile(folder_ / "lock", stop));
+  std::error_code ignored;
+  const bool killed = fs::exists(Data() / "postmaster.pid", ignored);  // a server that stops takes it away
+  if (Answers() || !killed) return {};
+  log::Warn("the local database was killed; starting it again", {});
+  YBIS_ASSIGN(const Owner owner, OwnerHere());
+  YBIS_ASSIGN(const std::string version, ReadFile(Data() / "PG_VERSION", 64));
+  YBIS_ASSIGN(const fs::path folder, FindPrograms(MajorOf(version)));
+  return Start(owner, {folder}, stop);
 }
 
 Result<bool> PrivatePostgres::Stop(std::stop_token stop) {

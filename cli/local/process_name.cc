@@ -6,7 +6,6 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <vector>
 
 namespace ybis::cli {
@@ -30,13 +29,15 @@ std::string PidNamespace() {
 /// When a process began, in the kernel's ticks; empty when there is none.
 std::string StartOf(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  char buffer[4096];
+  file.read(buffer, sizeof(buffer));  // not by iterators: those throw when the process ends meanwhile
+  const std::string text(buffer, static_cast<size_t>(file.gcount()));
   // The program's name stands in parentheses and may hold anything.
   const size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string::npos) return {};
   size_t at = end_of_name + 1;
-  constexpr int kStartField = 20;  // counted from the name
-  for (int field = 0; field < kStartField && at != std::string::npos; ++field) at = text.find(' ', at + 1);
+  constexpr int kStartField = 20;  // of what follows the name, counted from 1
+  for (int field = 1; field < kStartField && at != std::string::npos; ++field) at = text.find(' ', at + 1);
   if (at == std::string::npos) return {};
   // A zombie has ended.
   if (text.compare(end_of_name + 2, 1, "Z") == 0) return {};

@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include <cerrno>
+#include <cstring>
+
+#include "base/digest.h"
 #include "base/unique_fd.h"
 
 namespace ybis::cli {
@@ -49,6 +52,15 @@ class RunnerLog {
   int64_t room_ = 0;
 };
 
+/// Not synced to disk as WriteFileAtomic does: it is worth nothing once this process has ended.
+Status WriteToken(const fs::path& file, const std::string& token) {
+  const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const bool written =
+      fd.valid() && ::write(fd.get(), token.data(), token.size()) == static_cast<ssize_t>(token.size());
+  if (written) return {};
+  return Fail(ErrorCode::kUnavailable, fmt::format("{}: {}", file.string(), std::strerror(errno)));
+}
+
 std::vector<std::string> Arguments(const RunnerStart& start, const fs::path& token_file) {
   std::vector<std::string> argv = {start.program,   "--run-id",     start.run_id, "--api-url",
                                    start.api_url,   "--token-file", token_file,   "--workspace",
@@ -61,7 +73,8 @@ std::vector<std::string> Arguments(const RunnerStart& start, const fs::path& tok
 
 Environment PassedOn(const Environment& environment) {
   Environment out = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"LC_ALL", "C.UTF-8"}};
-  for (const char* name : {"PATH", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE"}) {
+  for (const char* name : {"PATH", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE",
+                           "HOME", "XDG_CONFIG_HOME"}) {
     if (const std::string value = ValueOf(environment, name); !value.empty()) out[name] = value;
   }
   return out;
@@ -91,10 +104,11 @@ Result<fs::path> FindRunner(const Environment& environment) {
 }
 
 Result<ProcessResult> RunRunner(const RunnerStart& start, std::stop_token stop) {
-  const fs::path token_folder = start.workspace / "token";
+  // Of this start alone: one that ends late must not take the next one's token with it.
+  const fs::path token_folder = start.workspace / (kTokenFolder + RandomHex(8));
   YBIS_TRY(MakeFolder(start.workspace));
   YBIS_TRY(MakeFolder(token_folder));
-  YBIS_TRY(WriteFileAtomic(token_folder / "token", start.token, 0600));
+  YBIS_TRY(WriteToken(token_folder / "token", start.token));
   RunnerLog log(start.workspace / "runner.log");
   ProcessSpec spec;
   spec.argv = Arguments(start, token_folder / "token");

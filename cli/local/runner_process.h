@@ -22,8 +22,11 @@ struct RunnerStart {
   std::filesystem::path workspace;  ///< made if need be; its runner.log gets what the runner says
   std::filesystem::path credentials_dir;
   std::filesystem::path ca_file;
-  Environment environment;  ///< of the caller: PATH and the proxies are passed on, nothing else
+  Environment environment;  ///< of the caller: PATH, the proxies and where git is configured are passed on
 };
+
+/// Folders of tokens in a workspace are named so and a number.
+inline const std::string kTokenFolder = "token-";
 
 /// Runs it to its end. A stop request sends SIGTERM, and SIGKILL after 20 s; it dies with this process at
 /// once. The token lies in a file of mode 0600 while it runs, hidden from what the runner itself starts.

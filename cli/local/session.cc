@@ -2,22 +2,11 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
+#include "base/log.h"
+#include "cli/local/backup/restore.h"
 #include "store/migrations.h"
 
 namespace ybis::cli {
-
-void AddBackendOptions(CLI::App& verb, BackendOptions& options, bool config) {
-  verb.add_option("--backend", options.backend, "local (the default): on this machine; cluster: use kubectl")
-      ->check(CLI::IsMember({"local", "cluster"}));
-  verb.add_option("--database-url", options.database_url,
-                  "Postgres to use; default: DATABASE_URL, else a private server");
-  if (!config) return;
-  verb.add_option("--profile", options.profile, "dev (the default), staging or prod; also YBIS_PROFILE");
-  verb.add_option("--config", options.config_file,
-                  "Settings laid over the profile; default: YBIS_CONFIG, else ~/.config/ybis/config.yaml");
-}
 
 Folders TheseFolders(const Environment& environment) { return FoldersOf(environment, ::geteuid() == 0); }
 
@@ -47,12 +36,13 @@ DatabasePlace PlaceOf(const BackendOptions& options, const Environment& environm
   return {{}, "private server"};
 }
 
-Status CheckBackend(const BackendOptions& options, const std::string& kubectl) {
-  if (options.backend == "local") return {};
-  return Fail(
-      ErrorCode::kInvalid,
-      fmt::format("--backend cluster: this command works on the local backend only; in a cluster use\n  {}",
-                  kubectl));
+PrivatePostgres PrivateServer(const BackendOptions& options, const Environment& environment,
+                              const Folders& folders) {
+  return PrivatePostgres(folders.Postgres(), [=] {
+    // A mistake in the settings is told by the commands that need them.
+    const auto config = LoadConfigOf(options, environment, folders);
+    return std::chrono::seconds((config ? *config : control::Config()).local.database_idle_seconds);
+  });
 }
 
 namespace {
@@ -83,10 +73,23 @@ Result<std::unique_ptr<Session>> Session::Open(const BackendOptions& options, co
   const DatabasePlace place = PlaceOf(options, session->environment_);
   session->database_url_ = place.url;
   if (place.url.empty()) {
-    YBIS_ASSIGN(session->database_url_, PrivatePostgres(session->folders_.Postgres()).Ensure(stop));
+    const PrivatePostgres server = PrivateServer(options, session->environment_, session->folders_);
+    YBIS_ASSIGN(PrivatePostgres::Use use, server.Ensure(stop));
+    session->database_url_ = std::move(use.url);
+    session->hold_ = std::move(use.hold);
   }
-  session->pool_ = std::make_unique<store::Pool>(store::PoolSettings{
-      .url = session->database_url_, .size = connections, .acquire_timeout = std::chrono::seconds(30)});
+  store::PoolSettings settings{
+      .url = session->database_url_, .size = connections, .acquire_timeout = std::chrono::seconds(30)};
+  if (place.url.empty()) {
+    settings.on_unreachable = [server =
+                                   PrivatePostgres(session->folders_.Postgres())](std::stop_token ending) {
+      const Status revived = server.Revive(std::move(ending));
+      if (revived) return;
+      log::Warn("the local database was not started again", {{"error", revived.error().message}});
+    };
+  }
+  session->pool_ = std::make_unique<store::Pool>(std::move(settings));
+  YBIS_TRY(EndBrokenRestore({session->folders_, session->database_url_, *session->pool_, NoProgress}, stop));
   YBIS_TRY(CheckSchema(*session->pool_, place.url.empty(), stop));
   return session;
 }

@@ -1,10 +1,10 @@
 #pragma once
 // What a verb on the local backend works with: folders, configuration, database.
-#include <CLI/App.hpp>
 #include <memory>
 #include <stop_token>
 #include <string>
 
+#include "cli/backend_options.h"
 #include "cli/local/folders.h"
 #include "cli/local/private_postgres.h"
 #include "control/config.h"
@@ -14,17 +14,6 @@ namespace ybis::cli {
 
 /// The namespace that local tasks have in the record.
 inline constexpr const char* kLocalNamespace = "local";
-
-/// Flags that every local verb takes.
-struct BackendOptions {
-  std::string backend = "local";
-  std::string database_url;
-  std::string profile;
-  std::string config_file;
-};
-
-/// Adds --backend, --database-url, and with `config` also --profile and --config.
-void AddBackendOptions(CLI::App& verb, BackendOptions& options, bool config = false);
 
 /// The effective configuration: profile (--profile, YBIS_PROFILE, else dev), then --config, YBIS_CONFIG or
 /// the user's config.yaml if there is one, then YBIS_CONFIG__… variables.
@@ -40,6 +29,10 @@ struct DatabasePlace {
   std::string source;
 };
 DatabasePlace PlaceOf(const BackendOptions& options, const Environment& environment);
+
+/// The user's own server, stopped after local.databaseIdleSeconds without a user.
+PrivatePostgres PrivateServer(const BackendOptions& options, const Environment& environment,
+                              const Folders& folders);
 
 /// An open database at this binary's schema, and what goes with it. Thread-safe parts; lives as long as the
 /// verb.
@@ -60,11 +53,9 @@ class Session {
   Environment environment_;
   Folders folders_;
   std::string database_url_;
+  UniqueFd hold_;
   std::unique_ptr<store::Pool> pool_;
 };
-
-/// kInvalid with the kubectl command when another backend than the local one is asked for.
-Status CheckBackend(const BackendOptions& options, const std::string& kubectl);
 
 /// This user's folders in this environment.
 Folders TheseFolders(const Environment& environment);

@@ -3,9 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
+#include "control/journal.h"
 
 namespace ybis::cli {
 
@@ -42,6 +44,20 @@ std::string LastLine(const std::string& text) {
   return line;
 }
 
+/// What of a run's folder nobody needs once the run is over.
+std::vector<fs::path> InTheWay(const fs::path& run_folder) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(run_folder, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("repo.git") || name == "worktrees" || name == "private" || name == "lock" ||
+        name.starts_with(kTokenFolder)) {
+      found.push_back(entry.path());
+    }
+  }
+  return found;
+}
+
 std::string Ending(const Result<ProcessResult>& ended) {
   if (!ended) return ended.error().message;
   if (ended->signal != 0) return fmt::format("killed by signal {}", ended->signal);
@@ -65,8 +81,8 @@ Result<std::unique_ptr<Worker>> Worker::Make(Session& session, const control::Co
                                              WorkerSettings settings) {
   std::unique_ptr<Worker> worker(new Worker(session, config, std::move(settings)));
   // The number alone is not enough: containers that share a data folder have their own numbers.
-  YBIS_ASSIGN(worker->core_,
-              ControlCore::Start(session, config, worker->name_, Sha256Hex(worker->name_).substr(0, 12)));
+  YBIS_ASSIGN(worker->core_, ControlCore::Start(session, config, worker->name_,
+                                                Sha256Hex(worker->name_).substr(0, 12), worker->metrics_));
   return worker;
 }
 
@@ -107,6 +123,7 @@ void Worker::TakeRuns(std::stop_token stop) {
 void Worker::Begin(const std::string& run_id) {
   auto walks = walks_.Lock();
   if (walks->running.count(run_id) != 0) return;
+  metrics_.SetActiveWorkers(static_cast<int64_t>(walks->running.size()) + 1);
   walks->running[run_id] = std::jthread([this, run_id](std::stop_token stop) {
     Supervise(run_id, std::move(stop));
     auto state = walks_.Lock();
@@ -123,6 +140,7 @@ void Worker::JoinEnded() {
     threads.push_back(std::move(walks->running[run_id]));
     walks->running.erase(run_id);
   }
+  metrics_.SetActiveWorkers(static_cast<int64_t>(walks->running.size()));
 }
 
 void Worker::Serve(std::stop_token stop) {
@@ -130,6 +148,7 @@ void Worker::Serve(std::stop_token stop) {
       session_.database_url(), [this](const std::string&, const std::string&) { Wake(); },
       [this] { Wake(); });
   const control::WatchdogThread watchdog(session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds));
+  CleanUpOld(stop);
   auto next_keep = std::chrono::steady_clock::now();
   while (!stop.stop_requested()) {
     {
@@ -217,6 +236,7 @@ void Worker::Supervise(const std::string& run_id, std::stop_token stop) {
     }
     if (IsOver(*run)) {
       log::Info("the run is over", {{"run", run_id}, {"state", std::string(ToString(run->state))}});
+      KeepJournal(run_id);
       CleanUp(*run);
       return;
     }
@@ -245,13 +265,30 @@ void Worker::Supervise(const std::string& run_id, std::stop_token stop) {
   }
 }
 
+/// The journal beside the run's artifacts, for who looks there.
+void Worker::KeepJournal(const std::string& run_id) {
+  const auto lines = control::Journal(session_.pool()).Lines(run_id, {});
+  const fs::path folder = session_.folders().Run(run_id) / "runs" / run_id / "artifacts";
+  const Status written =
+      lines ? WriteFileAtomic(folder / control::kEventsArtifact, *lines) : Status(Fail(lines.error()));
+  if (!written)
+    log::Warn("the journal was not written", {{"run", run_id}, {"error", written.error().message}});
+}
+
 /// The record holds all that matters; the checkout is only in the way. A blocked run's stays for its next
 /// step.
 void Worker::CleanUp(const RunRecord& run) {
   if (!control::IsTerminal(run.state)) return;
   std::error_code ignored;
-  for (const char* part : {"repo.git", "worktrees", "private"}) {
-    fs::remove_all(session_.folders().Run(run.run_id) / part, ignored);
+  for (const fs::path& part : InTheWay(session_.folders().Run(run.run_id))) fs::remove_all(part, ignored);
+}
+
+void Worker::CleanUpOld(std::stop_token stop) {
+  std::error_code ignored;
+  for (const auto& folder : fs::directory_iterator(session_.folders().Runs(), ignored)) {
+    if (InTheWay(folder.path()).empty()) continue;
+    const auto run = core_->ledger().GetRun(folder.path().filename(), stop);
+    if (run) CleanUp(*run);
   }
 }
 

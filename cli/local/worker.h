@@ -36,6 +36,8 @@ class Worker {
 
   /// Takes runs until `stop`; then tells the runners to end, waits for them, and returns.
   void Serve(std::stop_token stop);
+  /// What the runs of this worker are counted in.
+  control::Metrics& metrics() { return metrics_; }
   /// Walks this one run until it is over or blocked, another takes it, or `stop`. `waiting` is told once when
   /// there is no room for it yet.
   Status WalkOne(const std::string& run_id, const std::function<void()>& waiting, std::stop_token stop);
@@ -59,12 +61,16 @@ class Worker {
   /// What the record says after a runner has ended; takes back a lease that nobody holds any more.
   Result<control::RunRecord> Settle(const std::string& run_id);
   void GiveUp(const std::string& run_id, const api::Failure& failure);
+  void KeepJournal(const std::string& run_id);
   void CleanUp(const control::RunRecord& run);
+  /// The same for runs whose worker was killed before it could.
+  void CleanUpOld(std::stop_token stop);
 
   Session& session_;
   control::Config config_;
   WorkerSettings settings_;
   std::string name_;
+  control::Metrics metrics_;
   std::unique_ptr<ControlCore> core_;
   control::TaskQueue queue_;
   control::PickUps pick_ups_;

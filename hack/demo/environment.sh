@@ -33,7 +33,7 @@ demo_certificate() {
   mkdir -p "$demo_state" && chmod 700 "$demo_state"
   [[ -s $demo_state/tls.crt ]] && openssl x509 -checkend 86400 -noout -in "$demo_state/tls.crt" >/dev/null && return
   (
-    cd "$demo_state"
+    cd "$demo_state" || exit
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 365 \
       -subj "/CN=ybis demo git CA"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.csr -subj "/CN=git.$DEMO_NAMESPACE.svc"
@@ -43,7 +43,10 @@ demo_certificate() {
   ) 2>/dev/null
 }
 
-apply_made() { kubectl create "$@" --dry-run=client -o yaml | kubectl apply -f - >/dev/null; }
+# By the server: kubectl's own apply keeps a copy in an annotation, and what the git host starts from is too big for one.
+apply_made() {
+  kubectl create "$@" --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f - >/dev/null
+}
 
 demo_secrets() {
   local n=$DEMO_NAMESPACE
@@ -86,7 +89,7 @@ environment_services() {
   demo_seeds
   kubectl -n "$DEMO_NAMESPACE" apply -f hack/demo/manifests/git-server.yaml -f hack/demo/manifests/model-server.yaml >/dev/null
   roll_on_change recorded-model "$(find "${recordings[@]}" -name "*.json" -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)-$(image_digest ybis-cli)"
-  roll_on_change git "$(sha256sum <"$demo_state/tls.crt" | cut -c1-16)-$(image_digest ybis-git-server)"
+  roll_on_change git "$(cat "$demo_state"/tls.crt "$demo_state"/*.tar | sha256sum | cut -c1-16)-$(image_digest ybis-git-server)"
 }
 
 environment_install() {

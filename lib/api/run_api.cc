@@ -53,6 +53,7 @@ json OrderJson(const RunOrder& order) {
               {"spec", ToJson(order.spec)},
               {"workflow", ToJson(order.workflow)},
               {"policy", ToJson(order.policy)}};
+  if (!order.trace_id.empty()) out["traceID"] = order.trace_id;
   if (order.deadline) out["deadline"] = FormatRfc3339Micro(*order.deadline);
   return out;
 }
@@ -65,6 +66,7 @@ Result<RunOrder> ParseOrder(const json& value) {
   out.task_namespace = reader.String("taskNamespace");
   out.task_name = reader.RequiredString("taskName");
   out.task_uid = reader.RequiredString("taskUID");
+  out.trace_id = reader.String("traceID");
   const json* spec = reader.Object("spec");
   const json* workflow = reader.Object("workflow");
   if (spec == nullptr) reader.Problem("order.spec: is required");
@@ -138,6 +140,38 @@ Result<Checkpoint> ParseCheckpoint(const json& value) {
   return out;
 }
 
+std::string SubjectDigest(const std::string& run_id, int64_t seq, const std::string& patch_digest,
+                          const std::string& gate_decision) {
+  return Digest(DumpJson(
+      {{"run", run_id}, {"seq", seq}, {"patchDigest", patch_digest}, {"gateDecision", gate_decision}}));
+}
+
+json ToJson(const ApprovalDecision& value) {
+  return {{"decision", ToString(value.decision)},
+          {"approvers", value.approvers},
+          {"reason", value.reason},
+          {"feedback", value.feedback},
+          {"subjectDigest", value.subject_digest},
+          {"seq", value.seq},
+          {"decided", FormatRfc3339Micro(value.decided)}};
+}
+
+Result<ApprovalDecision> ParseApprovalDecision(const json& value) {
+  ObjectReader reader(value, "decision");
+  ApprovalDecision out;
+  // A name that is missing reads as "", which is no choice.
+  const std::string kind = reader.Choice("decision", "", {"Approve", "Revise"});
+  out.decision = kind == "Revise" ? DecisionKind::kRevise : DecisionKind::kApprove;
+  out.approvers = reader.Strings("approvers");
+  out.reason = reader.String("reason");
+  out.feedback = reader.String("feedback");
+  out.subject_digest = reader.RequiredString("subjectDigest");
+  out.seq = reader.Int("seq", 0, 0, INT64_MAX);
+  out.decided = ReadTime(reader, "decided");
+  YBIS_TRY(reader.Finish());
+  return out;
+}
+
 json ToJson(const ClaimRequest& value) {
   return {{"runnerVersion", value.runner_version}, {"host", value.host}};
 }
@@ -156,6 +190,7 @@ json ToJson(const ClaimResponse& value) {
               {"heartbeatSeconds", value.heartbeat_seconds},
               {"order", OrderJson(value.order)}};
   if (value.checkpoint) out["checkpoint"] = ToJson(*value.checkpoint);
+  if (value.decision) out["decision"] = ToJson(*value.decision);
   return out;
 }
 
@@ -168,6 +203,7 @@ Result<ClaimResponse> ParseClaimResponse(const json& value) {
   out.heartbeat_seconds = reader.Int("heartbeatSeconds", 60, 1, 86400);
   out.order = ReadPart<RunOrder>(reader, "order", ParseOrder);
   out.checkpoint = ReadOptional<Checkpoint>(reader, "checkpoint", ParseCheckpoint);
+  out.decision = ReadOptional<ApprovalDecision>(reader, "decision", ParseApprovalDecision);
   YBIS_TRY(reader.Finish());
   return out;
 }
@@ -302,6 +338,7 @@ json ToJson(const FinishReport& value) {
   if (value.result) out["result"] = ToJson(*value.result);
   if (value.verification) out["verification"] = ToJson(*value.verification);
   if (!value.subject_digest.empty()) out["subjectDigest"] = value.subject_digest;
+  if (!value.wait_node.empty()) out["waitNode"] = value.wait_node;
   return out;
 }
 
@@ -314,6 +351,7 @@ Result<FinishReport> ParseFinishReport(const json& value) {
   out.result = ReadOptional<RunResult>(reader, "result", ParseRunResult);
   out.verification = ReadOptional<VerificationResult>(reader, "verification", ParseVerificationResult);
   out.subject_digest = reader.String("subjectDigest");
+  out.wait_node = reader.String("waitNode");
   YBIS_TRY(reader.Finish());
   return out;
 }

@@ -36,6 +36,7 @@ struct RunPolicy {
   bool network = false;
   bool sandbox_best_effort = false;
   bool allow_file_urls = false;  ///< local mode
+  std::string project_root;  ///< local mode: the checkout whose uncommitted files come along; empty = none
   std::vector<std::string>
       exec_allow;  ///< program names that command and verifier nodes may run; empty = any
 };
@@ -47,6 +48,7 @@ struct RunOrder {
   std::string task_namespace;
   std::string task_name;
   std::string task_uid;
+  std::string trace_id;  ///< 32 lower-case hexadecimal digits, one a run; may be empty
   TaskSpec spec;
   WorkflowSpec workflow;
   RunPolicy policy;
@@ -64,6 +66,22 @@ struct Checkpoint {
   std::string patch;  ///< cumulative patch on base_commit; empty = clean
 };
 
+/// What a person decided about the wait of a checkpoint.
+struct ApprovalDecision {
+  DecisionKind decision = DecisionKind::kApprove;  ///< Approve or Revise: a rejected run is not claimed
+  std::vector<std::string> approvers;              ///< who decided, in the order of their decisions
+  std::string reason;
+  std::string feedback;        ///< of Revise: what the repair is to do
+  std::string subject_digest;  ///< of the wait that it ended
+  int64_t seq = 0;             ///< of the checkpoint that waited
+  TimePoint decided;
+};
+
+/// Digest of what waits: a later wait of the same run, even with the same patch, has another one. `seq` is
+/// the checkpoint's; `gate_decision` is empty where no gate has judged yet.
+std::string SubjectDigest(const std::string& run_id, int64_t seq, const std::string& patch_digest,
+                          const std::string& gate_decision);
+
 struct ClaimRequest {
   std::string runner_version;
   std::string host;  ///< pod or machine name, for people
@@ -76,6 +94,9 @@ struct ClaimResponse {
   int64_t heartbeat_seconds = 60;
   RunOrder order;
   std::optional<Checkpoint> checkpoint;  ///< present when an earlier attempt got that far
+  /// Present while the checkpoint is one that waited and was decided about: the same at every claim until the
+  /// next checkpoint.
+  std::optional<ApprovalDecision> decision;
 };
 
 struct HeartbeatRequest {
@@ -147,6 +168,7 @@ struct FinishReport {
   std::optional<RunResult> result;
   std::optional<VerificationResult> verification;
   std::string subject_digest;  ///< Blocked: digest of what waits for a person
+  std::string wait_node;       ///< Blocked: the node that it waits at
 };
 
 struct ReleaseReport {
@@ -157,6 +179,7 @@ struct ReleaseReport {
 // JSON forms: camelCase members, times as RFC 3339 with microseconds. Parse* name the field that is wrong.
 nlohmann::json ToJson(const RunPolicy& value);
 nlohmann::json ToJson(const Checkpoint& value);
+nlohmann::json ToJson(const ApprovalDecision& value);
 nlohmann::json ToJson(const ClaimRequest& value);
 nlohmann::json ToJson(const ClaimResponse& value);
 nlohmann::json ToJson(const HeartbeatRequest& value);
@@ -175,6 +198,7 @@ nlohmann::json ToJson(const ArtifactRef& value);
 
 Result<RunPolicy> ParseRunPolicy(const nlohmann::json& value);
 Result<Checkpoint> ParseCheckpoint(const nlohmann::json& value);
+Result<ApprovalDecision> ParseApprovalDecision(const nlohmann::json& value);
 Result<ClaimRequest> ParseClaimRequest(const nlohmann::json& value);
 Result<ClaimResponse> ParseClaimResponse(const nlohmann::json& value);
 Result<HeartbeatRequest> ParseHeartbeatRequest(const nlohmann::json& value);

@@ -98,13 +98,15 @@ Result<ArtifactRef> ParseArtifactRef(const json& value) {
 }
 
 json ToJson(const RunPolicy& value) {
-  return {{"protectedPaths", value.protected_paths},
-          {"maxChangedFiles", value.max_changed_files},
-          {"maxDiffBytes", value.max_diff_bytes},
-          {"network", value.network},
-          {"sandboxBestEffort", value.sandbox_best_effort},
-          {"allowFileUrls", value.allow_file_urls},
-          {"execAllow", value.exec_allow}};
+  json out = {{"protectedPaths", value.protected_paths},
+              {"maxChangedFiles", value.max_changed_files},
+              {"maxDiffBytes", value.max_diff_bytes},
+              {"network", value.network},
+              {"sandboxBestEffort", value.sandbox_best_effort},
+              {"allowFileUrls", value.allow_file_urls},
+              {"execAllow", value.exec_allow}};
+  if (!value.project_root.empty()) out["projectRoot"] = value.project_root;
+  return out;
 }
 
 Result<RunPolicy> ParseRunPolicy(const json& value) {
@@ -116,6 +118,7 @@ Result<RunPolicy> ParseRunPolicy(const json& value) {
   out.network = reader.Bool("network", false);
   out.sandbox_best_effort = reader.Bool("sandboxBestEffort", false);
   out.allow_file_urls = reader.Bool("allowFileUrls", false);
+  out.project_root = reader.String("projectRoot");
   out.exec_allow = reader.Strings("execAllow");
   YBIS_TRY(reader.Finish());
   return out;

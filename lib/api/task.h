@@ -48,6 +48,23 @@ struct DeliverySpec {
   std::string branch;  ///< name of the branch to push; empty = ybis/<task name>-<run id>
 };
 
+/// When a run waits for a person.
+enum class ApprovalMode {
+  kNever,    ///< what would wait fails at once with class Policy
+  kOnBlock,  ///< a gate that blocks, and every human_approval node
+  kAlways,   ///< the same, and every change before it is delivered
+};
+
+struct ApprovalSpec {
+  ApprovalMode mode = ApprovalMode::kOnBlock;
+  int64_t required = 1;           ///< how many different people must approve
+  int64_t ttl_seconds = 604'800;  ///< a wait that nobody ends fails with class Expired after this time
+  int64_t reminder_seconds = 0;   ///< between reminders in the journal; 0 = none
+};
+
+/// What a person decides about a run that waits.
+enum class DecisionKind { kApprove, kReject, kRevise };
+
 struct LimitsSpec {
   int64_t timeout_seconds = 3600;
   int64_t max_repairs = 3;
@@ -81,6 +98,7 @@ struct TaskSpec {
   ModelSpec model;
   VerificationSpec verification;
   PolicySpec policy;
+  ApprovalSpec approval;
   DeliverySpec delivery;
   LimitsSpec limits;
   WorkspaceSpec workspace;
@@ -89,6 +107,7 @@ struct TaskSpec {
   bool suspend = false;     ///< true: nothing new starts
   bool cancel = false;      ///< true: what runs is stopped and the task ends Cancelled
   std::string rerun_token;  ///< rerun.token: another value than before starts a new run
+  std::string rerun_from;   ///< rerun.fromNode: that run begins here, from the earlier run's checkpoint
 };
 
 enum class FailureClass {
@@ -152,11 +171,22 @@ struct RunStatus {
   std::optional<TimePoint> completion_time;
 };
 
+/// What a run waits for while it is Blocked, and what a YbisApproval about it must name.
+struct AwaitedDecision {
+  std::string subject_digest;
+  std::string node;  ///< the gate or human_approval node that asked
+  int64_t required = 1;
+  std::vector<std::string> approvers;  ///< who approved so far, each once
+  std::optional<TimePoint> since;
+  std::optional<TimePoint> expires;
+};
+
 struct TaskStatus {
   int64_t observed_generation = 0;
   std::vector<Condition> conditions;
   TaskPhase phase = TaskPhase::kPending;
   std::optional<RunStatus> run;
+  std::optional<AwaitedDecision> approval;  ///< while the run waits for a person
   std::optional<RunResult> result;
   std::optional<VerificationResult> verification;
   std::optional<Usage> usage;
@@ -172,9 +202,12 @@ struct Task {
 
 std::string_view ToString(Priority value);
 std::string_view ToString(DeliveryMode value);
+std::string_view ToString(ApprovalMode value);  ///< Never, OnBlock, Always
+std::string_view ToString(DecisionKind value);  ///< Approve, Reject, Revise
 std::string_view ToString(FailureClass value);
 std::string_view ToString(TaskPhase value);
 Result<FailureClass> ParseFailureClass(std::string_view name);
+Result<DecisionKind> ParseDecisionKind(std::string_view name);
 
 /// Reads a whole object as the API server gives it; problems name the field ("spec.objective: is required").
 Result<Task> ParseTask(const nlohmann::json& object);

@@ -19,6 +19,38 @@ std::string_view ToString(Priority value) {
 
 std::string_view ToString(DeliveryMode value) { return value == DeliveryMode::kBranch ? "Branch" : "None"; }
 
+std::string_view ToString(ApprovalMode value) {
+  switch (value) {
+    case ApprovalMode::kNever:
+      return "Never";
+    case ApprovalMode::kOnBlock:
+      return "OnBlock";
+    case ApprovalMode::kAlways:
+      return "Always";
+  }
+  return "OnBlock";
+}
+
+std::string_view ToString(DecisionKind value) {
+  switch (value) {
+    case DecisionKind::kApprove:
+      return "Approve";
+    case DecisionKind::kReject:
+      return "Reject";
+    case DecisionKind::kRevise:
+      return "Revise";
+  }
+  return "Reject";
+}
+
+Result<DecisionKind> ParseDecisionKind(std::string_view name) {
+  for (const DecisionKind kind : {DecisionKind::kApprove, DecisionKind::kReject, DecisionKind::kRevise}) {
+    if (ToString(kind) == name) return kind;
+  }
+  return Fail(ErrorCode::kInvalid,
+              fmt::format("'{}' is no decision: Approve, Reject or Revise", name.substr(0, 64)));
+}
+
 std::string_view ToString(TaskPhase value) {
   switch (value) {
     case TaskPhase::kPending:

@@ -128,6 +128,18 @@ void ReadPolicy(ObjectReader& reader, PolicySpec& out) {
   out.network = reader.Bool("network", false);
 }
 
+void ReadApproval(ObjectReader& reader, ApprovalSpec& out) {
+  const std::string mode = reader.Choice("mode", "OnBlock", {"Never", "OnBlock", "Always"});
+  out.mode = mode == "Never"    ? ApprovalMode::kNever
+             : mode == "Always" ? ApprovalMode::kAlways
+                                : ApprovalMode::kOnBlock;
+  out.required = reader.Int("required", out.required, 1, 10);
+  out.ttl_seconds = reader.Int("ttlSeconds", out.ttl_seconds, 10, 31'536'000);
+  out.reminder_seconds = reader.Int("reminderSeconds", out.reminder_seconds, 0, 31'536'000);
+  if (out.reminder_seconds > 0 && out.reminder_seconds < 10)
+    reader.Problem(fmt::format("{}: must be 0 (none) or at least 10", reader.PathOf("reminderSeconds")));
+}
+
 void ReadDelivery(ObjectReader& reader, DeliverySpec& out) {
   const std::string mode = reader.Choice("mode", "None", {"None", "Branch"});
   out.mode = mode == "Branch" ? DeliveryMode::kBranch : DeliveryMode::kNone;
@@ -200,6 +212,16 @@ json PolicyJson(const PolicySpec& spec) {
   return out;
 }
 
+json ApprovalJson(const ApprovalSpec& spec) {
+  const ApprovalSpec defaults;
+  json out = json::object();
+  if (spec.mode != defaults.mode) out["mode"] = ToString(spec.mode);
+  Put(out, "required", spec.required, defaults.required);
+  Put(out, "ttlSeconds", spec.ttl_seconds, defaults.ttl_seconds);
+  Put(out, "reminderSeconds", spec.reminder_seconds);
+  return out;
+}
+
 json LimitsJson(const LimitsSpec& spec) {
   const LimitsSpec defaults;
   json out = json::object();
@@ -261,6 +283,7 @@ Result<TaskSpec> ParseTaskSpec(const json& spec, const std::string& path) {
   ReadNested(reader, "model", [&](ObjectReader& r) { ReadModel(r, out.model); });
   ReadNested(reader, "verification", [&](ObjectReader& r) { ReadVerification(r, out.verification); });
   ReadNested(reader, "policy", [&](ObjectReader& r) { ReadPolicy(r, out.policy); });
+  ReadNested(reader, "approval", [&](ObjectReader& r) { ReadApproval(r, out.approval); });
   ReadNested(reader, "delivery", [&](ObjectReader& r) { ReadDelivery(r, out.delivery); });
   ReadNested(reader, "limits", [&](ObjectReader& r) { ReadLimits(r, out.limits); });
   ReadNested(reader, "workspace", [&](ObjectReader& r) { ReadWorkspace(r, out.workspace); });
@@ -271,6 +294,7 @@ Result<TaskSpec> ParseTaskSpec(const json& spec, const std::string& path) {
   ReadNested(reader, "rerun", [&](ObjectReader& r) {
     out.rerun_token = r.RequiredString("token");
     CheckLength(r, "token", out.rerun_token, 64);
+    out.rerun_from = BoundedString(r, "fromNode", 63);
   });
   YBIS_TRY(reader.Finish());
   return out;
@@ -285,6 +309,7 @@ json ToJson(const TaskSpec& spec) {
   PutObject(out, "model", ModelJson(spec.model));
   PutObject(out, "verification", VerificationJson(spec.verification));
   PutObject(out, "policy", PolicyJson(spec.policy));
+  PutObject(out, "approval", ApprovalJson(spec.approval));
   PutObject(out, "delivery", DeliveryJson(spec.delivery));
   PutObject(out, "limits", LimitsJson(spec.limits));
   PutObject(out, "workspace", WorkspaceJson(spec.workspace));
@@ -293,6 +318,7 @@ json ToJson(const TaskSpec& spec) {
   Put(out, "suspend", spec.suspend);
   Put(out, "cancel", spec.cancel);
   if (!spec.rerun_token.empty()) out["rerun"] = {{"token", spec.rerun_token}};
+  if (!spec.rerun_token.empty() && !spec.rerun_from.empty()) out["rerun"]["fromNode"] = spec.rerun_from;
   return out;
 }
 

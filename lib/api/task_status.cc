@@ -41,6 +41,20 @@ RunStatus ReadRun(const json& object, ObjectReader& parent) {
   return run;
 }
 
+AwaitedDecision ReadApproval(const json& object, ObjectReader& parent) {
+  ObjectReader reader(object, "status.approval");
+  AwaitedDecision awaited;
+  awaited.subject_digest = reader.String("subjectDigest");
+  awaited.node = reader.String("node");
+  awaited.required = reader.Int("required", 1, 0, INT64_MAX);
+  reader.Int("approvals", 0, 0, INT64_MAX);  // their number, for people
+  awaited.approvers = reader.Strings("approvers");
+  awaited.since = ReadTime(reader, "since");
+  awaited.expires = ReadTime(reader, "expires");
+  parent.Adopt(reader.Finish(false));
+  return awaited;
+}
+
 template <class T>
 std::optional<T> ReadPart(ObjectReader& reader, std::string_view key, Result<T> (*parse)(const json&)) {
   const json* object = reader.Object(key);
@@ -67,6 +81,7 @@ Result<TaskStatus> ParseStatus(const json& object) {
   }
   status.phase = PhaseFromName(reader.String("phase"));
   if (const json* run = reader.Object("run")) status.run = ReadRun(*run, reader);
+  if (const json* approval = reader.Object("approval")) status.approval = ReadApproval(*approval, reader);
   status.result = ReadPart<RunResult>(reader, "result", ParseRunResult);
   status.verification = ReadPart<VerificationResult>(reader, "verification", ParseVerificationResult);
   status.usage = ReadPart<Usage>(reader, "usage", ParseUsage);
@@ -89,6 +104,17 @@ json RunJson(const RunStatus& run) {
   return out;
 }
 
+json ApprovalJson(const AwaitedDecision& awaited) {
+  json out = {{"subjectDigest", awaited.subject_digest},
+              {"required", awaited.required},
+              {"approvals", awaited.approvers.size()}};
+  if (!awaited.node.empty()) out["node"] = awaited.node;
+  if (!awaited.approvers.empty()) out["approvers"] = awaited.approvers;
+  if (awaited.since) out["since"] = FormatRfc3339(*awaited.since);
+  if (awaited.expires) out["expires"] = FormatRfc3339(*awaited.expires);
+  return out;
+}
+
 }  // namespace
 
 Result<Task> ParseTask(const json& object) {
@@ -108,6 +134,7 @@ json ToJson(const TaskStatus& status) {
               {"conditions", status.conditions},
               {"phase", ToString(status.phase)}};
   if (status.run) out["run"] = RunJson(*status.run);
+  if (status.approval) out["approval"] = ApprovalJson(*status.approval);
   if (status.result) out["result"] = ToJson(*status.result);
   if (status.verification) out["verification"] = ToJson(*status.verification);
   if (status.usage) out["usage"] = ToJson(*status.usage);

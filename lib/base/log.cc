@@ -3,10 +3,12 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log_context.h"
 #include "base/sync.h"
 
 namespace ybis::log {
@@ -19,6 +21,7 @@ struct State {
   std::shared_ptr<spdlog::logger> logger;
   Format format = Format::kText;
   std::vector<std::string> secrets;
+  std::map<std::string, std::string> context;
 };
 
 std::shared_ptr<spdlog::logger> MakeLogger() {
@@ -29,7 +32,7 @@ std::shared_ptr<spdlog::logger> MakeLogger() {
 }
 
 Sync<State>& Global() {
-  static Sync<State> state(State{MakeLogger(), Format::kText, {}});
+  static Sync<State> state(State{MakeLogger(), Format::kText, {}, {}});
   return state;
 }
 
@@ -46,20 +49,21 @@ std::string Dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string Render(spdlog::level::level_enum level, std::string_view message, const nlohmann::json& fields,
-                   Format format) {
+std::string Render(spdlog::level::level_enum level, std::string_view message, nlohmann::json fields,
+                   const std::map<std::string, std::string>& context, Format format) {
+  if (!fields.is_object()) fields = nlohmann::json::object();
+  for (const auto& [key, value] : context) fields.emplace(key, value);
   const auto level_name = spdlog::level::to_string_view(level);
   const std::string_view name(level_name.data(), level_name.size());
   const std::string time = FormatRfc3339Micro(SystemClock().Now());
   if (format == Format::kJson) {
-    nlohmann::json record = fields.is_object() ? fields : nlohmann::json::object();
+    nlohmann::json record = std::move(fields);
     record["ts"] = time;
     record["level"] = name;
     record["msg"] = message;
     return Dump(record);
   }
   std::string line = fmt::format("{} {:<7} {}", time, name, message);
-  if (!fields.is_object()) return line;
   for (const auto& [key, value] : fields.items()) line += fmt::format(" {}={}", key, Dump(value));
   return line;
 }
@@ -67,7 +71,7 @@ std::string Render(spdlog::level::level_enum level, std::string_view message, co
 void Write(spdlog::level::level_enum level, std::string_view message, const nlohmann::json& fields) {
   auto state = Global().Lock();
   if (!state->logger->should_log(level)) return;
-  std::string line = Mask(Render(level, message, fields, state->format), state->secrets);
+  std::string line = Mask(Render(level, message, fields, state->context, state->format), state->secrets);
   if (line.size() > kMaxRecord) line = line.substr(0, kMaxRecord) + "…";
   state->logger->log(level, spdlog::string_view_t(line.data(), line.size()));
 }
@@ -100,6 +104,15 @@ void RegisterSecret(std::string_view secret) {
 }
 
 std::string Redact(std::string_view text) { return Mask(std::string(text), Global().Lock()->secrets); }
+
+void SetContext(const std::string& key, const std::string& value) {
+  auto state = Global().Lock();
+  if (value.empty()) {
+    state->context.erase(key);
+  } else {
+    state->context[key] = value;
+  }
+}
 
 void Debug(std::string_view message, const nlohmann::json& fields) {
   Write(spdlog::level::debug, message, fields);

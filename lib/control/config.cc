@@ -130,16 +130,29 @@ void ReadRunner(ObjectReader& reader, RunnerConfig& out) {
   ReadQuantities(reader, "limits", out.limits);
 }
 
+void ReadHealth(ObjectReader& reader, HealthConfig& out) {
+  out.interval_seconds = reader.Int("intervalSeconds", out.interval_seconds, 1, 3600);
+  out.min_free_disk_mib = reader.Int("minFreeDiskMiB", out.min_free_disk_mib, 0, 1'000'000'000);
+  out.max_backup_age_hours = reader.Int("maxBackupAgeHours", out.max_backup_age_hours, 0, 87'600);
+}
+
 Result<Config> ReadConfig(const json& document) {
   ObjectReader reader(document, "");
   Config out;
   out.log_level = reader.Choice("logLevel", out.log_level, {"debug", "info", "warn", "error"});
   out.log_format = reader.Choice("logFormat", out.log_format, {"text", "json"});
+  // For the command line alone: which backend its verbs mean when nothing else says it.
+  reader.Choice("backend", "local", {"local", "cluster"});
   ReadModels(reader, out);
   ReadSection(reader, "limits", [&](ObjectReader& r) { ReadLimits(r, out.limits); });
   ReadSection(reader, "lease", [&](ObjectReader& r) { ReadLease(r, out.lease); });
   ReadSection(reader, "policy", [&](ObjectReader& r) { ReadPolicy(r, out.policy); });
   ReadSection(reader, "runner", [&](ObjectReader& r) { ReadRunner(r, out.runner); });
+  ReadSection(reader, "local", [&](ObjectReader& r) {
+    out.local.database_idle_seconds =
+        r.Int("databaseIdleSeconds", out.local.database_idle_seconds, 0, 31'536'000);
+  });
+  ReadSection(reader, "health", [&](ObjectReader& r) { ReadHealth(r, out.health); });
   YBIS_TRY(reader.Finish());
   return out;
 }
@@ -176,7 +189,9 @@ json Skeleton() {
     "lease":{"leaseSeconds":0,"heartbeatSeconds":0,"sweepSeconds":0},
     "policy":{"protectedPaths":0,"maxChangedFiles":0,"maxDiffBytes":0,"allowNetwork":0,"sandbox":0,"execAllow":0},
     "runner":{"image":0,"imageAllow":0,"imagePullPolicy":0,"serviceAccount":0,"workspaceMedium":0,"workspaceSize":0,
-              "storageClassName":0,"ttlSecondsAfterFinished":0,"requests":{},"limits":{}}})");
+              "storageClassName":0,"ttlSecondsAfterFinished":0,"requests":{},"limits":{}},
+    "local":{"databaseIdleSeconds":0},
+    "health":{"intervalSeconds":0,"minFreeDiskMiB":0,"maxBackupAgeHours":0}})");
 }
 
 Status ApplyOverride(json& document, const std::string& variable, const std::string& text) {

@@ -67,6 +67,18 @@ struct RunnerConfig {
   std::map<std::string, std::string> limits = {{"memory", "2Gi"}};
 };
 
+/// The private database of one machine (local backend).
+struct LocalConfig {
+  int64_t database_idle_seconds = 900;  ///< without a user before it is stopped; 0 = never
+};
+
+/// When the health checks speak up.
+struct HealthConfig {
+  int64_t interval_seconds = 30;     ///< between looks of a process that stays (operator, worker)
+  int64_t min_free_disk_mib = 1024;  ///< below it a warning; a tenth of it is broken
+  int64_t max_backup_age_hours = 0;  ///< 0 = backups are not asked for
+};
+
 struct Config {
   std::string profile;
   std::string log_level = "info";
@@ -77,6 +89,8 @@ struct Config {
   LeaseConfig lease;
   PolicyConfig policy;
   RunnerConfig runner;
+  LocalConfig local;
+  HealthConfig health;
 
   const ModelConfig* FindModel(
       std::string_view name) const;  ///< empty name = the default; nullptr = not configured

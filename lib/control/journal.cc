@@ -1,5 +1,9 @@
 #include "control/journal.h"
 
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "control/record_json.h"
 #include "store/event_store.h"
 
 namespace ybis::control {
@@ -10,10 +14,23 @@ Result<std::vector<JournalEntry>> Journal::Read(const std::string& run_id, int64
   YBIS_ASSIGN(auto rows, pool_.Single(work, std::move(stop), store::InDoubt::kRepeat));
   std::vector<JournalEntry> entries;
   for (store::EventRow& row : rows) {
-    entries.push_back({row.id, std::move(row.run_id), std::move(row.type), std::move(row.message),
-                       std::move(row.fields), row.at});
+    entries.push_back({row.id, std::move(row.run_id), std::move(row.trace_id), std::move(row.type),
+                       std::move(row.message), std::move(row.fields), row.at});
   }
   return entries;
+}
+
+Result<std::string> Journal::Lines(const std::string& run_id, std::stop_token stop) {
+  constexpr int64_t kPage = 1000;
+  std::string lines;
+  for (int64_t after = 0;;) {
+    YBIS_ASSIGN(const auto entries, Read(run_id, after, kPage, stop));
+    for (const JournalEntry& entry : entries) {
+      lines += DumpJson(ToJson(entry)) + "\n";
+      after = entry.id;
+    }
+    if (static_cast<int64_t>(entries.size()) < kPage) return lines;
+  }
 }
 
 }  // namespace ybis::control

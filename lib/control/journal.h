@@ -15,11 +15,15 @@ namespace ybis::control {
 struct JournalEntry {
   int64_t id = 0;  ///< grows with time
   std::string run_id;
+  std::string trace_id;  ///< the run's, 32 hexadecimal digits
   std::string type;
   std::string message;
   std::shared_ptr<const nlohmann::json> fields;  ///< or null
   TimePoint time;
 };
+
+/// The name under which a run's journal stands among its artifacts.
+inline constexpr std::string_view kEventsArtifact = "events.jsonl";
 
 /// Over Postgres. Thread-safe.
 class Journal {
@@ -28,6 +32,8 @@ class Journal {
   /// Entries of a run with an id above `after`, oldest first, at most `limit`.
   Result<std::vector<JournalEntry>> Read(const std::string& run_id, int64_t after, int64_t limit,
                                          std::stop_token stop);
+  /// All of them as lines of JSON.
+  Result<std::string> Lines(const std::string& run_id, std::stop_token stop);
 
  private:
   store::Pool& pool_;

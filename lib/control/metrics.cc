@@ -18,6 +18,12 @@ constexpr char kWorkflowSecondsHelp[] = "Time from a run's first claim to its en
 constexpr char kGateOutcomes[] = "ybis_gate_outcomes_total";
 constexpr char kGateOutcomesHelp[] = "Decisions of the gate.";
 
+constexpr char kApprovalSeconds[] = "ybis_approval_wait_seconds";
+constexpr char kApprovalSecondsHelp[] = "Time that runs waited for a person, by what ended the wait.";
+
+/// From seconds to weeks.
+std::vector<double> ApprovalBounds() { return ExponentialBounds(5, 3, 12); }
+
 std::vector<double> RunBounds() { return ExponentialBounds(1, 2, 15); }
 
 void Raise(prometheus::Counter& counter, double by) {
@@ -54,6 +60,10 @@ void Metrics::RegisterFixed() {
   LeasesExpired(0);
   SetActiveWorkers(0);
   SetQueueDepth(0);
+  SetWaitingRuns(0);
+  for (const char* how : {"Approve", "Reject", "Revise", "Expired"}) {
+    HistogramOf(kApprovalSeconds, kApprovalSecondsHelp, {{"decision", how}}, ApprovalBounds());
+  }
   HistogramOf(kWorkflowSeconds, kWorkflowSecondsHelp, {}, RunBounds());
 }
 
@@ -134,6 +144,15 @@ void Metrics::GateOutcome(std::string_view decision) {
       decision == "approved" || decision == "repair" || decision == "blocked" || decision == "rejected";
   CounterOf(kGateOutcomes, kGateOutcomesHelp, {{"decision", known ? std::string(decision) : "other"}})
       .Increment();
+}
+
+void Metrics::ApprovalEnded(std::string_view how, Seconds waited) {
+  HistogramOf(kApprovalSeconds, kApprovalSecondsHelp, {{"decision", std::string(how)}}, ApprovalBounds())
+      .Observe(waited.count());
+}
+
+void Metrics::SetWaitingRuns(int64_t runs) {
+  GaugeOf("ybis_waiting_runs", "Runs that wait for a person.").Set(static_cast<double>(runs));
 }
 
 void Metrics::LeasesExpired(int64_t leases) {

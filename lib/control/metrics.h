@@ -62,6 +62,9 @@ class Metrics {
   void ModelUsage(std::string_view model, const api::Usage& usage);
   /// `decision` as the gate gave it; what is no known decision counts as "other".
   void GateOutcome(std::string_view decision);
+  /// A wait for a person ended: Approve, Reject, Revise or Expired.
+  void ApprovalEnded(std::string_view how, Seconds waited);
+  void SetWaitingRuns(int64_t runs);
   void LeasesExpired(int64_t leases);
   void RestRequest(std::string_view method, std::string_view host, std::string_view code);
   void SetLeader(std::string_view name, bool leading);

@@ -167,6 +167,7 @@ Result<ModelGateway::Job> ModelGateway::Prepare(const std::string& run_id, const
 model::CompletionRequest ModelGateway::RequestFor(const Job& job, const model::Model& model) const {
   model::CompletionRequest request;
   request.group = job.run_id;
+  request.trace_id = job.terms.trace_id;
   request.messages = job.request.messages;
   request.schema_name = job.request.schema_name;
   request.schema = job.request.schema;

@@ -37,6 +37,7 @@ struct RunModelTerms {
   api::ModelSpec model;
   int64_t max_tokens = 0;   ///< 0 = the operator's
   double max_cost_usd = 0;  ///< 0 = the operator's
+  std::string trace_id;     ///< sent along to the endpoint; empty = none
 };
 
 /// Finds the terms of a run.

@@ -38,7 +38,8 @@ Status StoredCallRecords::Renew(const std::string& run_id, const LlmCallKey& key
 
 Result<RunModelTerms> StoredRunTerms::ModelTerms(const std::string& run_id, std::stop_token stop) {
   YBIS_ASSIGN(const api::TaskSpec spec, ledger_.RunSpec(run_id, stop));
-  return RunModelTerms{spec.model, spec.limits.max_tokens, spec.limits.max_cost_usd};
+  YBIS_ASSIGN(std::string trace_id, ledger_.RunTrace(run_id, stop));
+  return RunModelTerms{spec.model, spec.limits.max_tokens, spec.limits.max_cost_usd, std::move(trace_id)};
 }
 
 }  // namespace ybis::control

@@ -58,6 +58,10 @@ Result<std::vector<PickUps::Lost>> PickUps::FindLost(
     const std::string holder = rows[i].Text(1);
     if (!is_gone(holder)) continue;
     if (!rows[i].Bool(2)) {
+      YBIS_TRY(pool_.Execute(
+          "UPDATE llm_calls SET expires = now() WHERE run_id = $1 AND state = 'pending' AND EXISTS "
+          "(SELECT 1 FROM leases WHERE run_id = $1 AND holder = $2 AND expires IS NOT NULL)",
+          {run_id, holder}, stop, InDoubt::kRepeat));
       lost.push_back({run_id, holder});
       continue;
     }

@@ -30,7 +30,7 @@ class PickUps {
   Status Keep(std::stop_token stop);
   Status GiveBack(const std::string& run_id, std::stop_token stop);
   /// Frees what a starter had picked up whose process `is_gone`, and returns the runs whose lease such a
-  /// process holds: for Watchdog::HolderLost.
+  /// process holds: for Watchdog::HolderLost. Model calls that they had under way may be made anew at once.
   struct Lost {
     std::string run_id;
     std::string holder;

@@ -6,8 +6,11 @@
 
 #include "base/digest.h"
 #include "base/json.h"
+#include "control/approval_rules.h"
+#include "control/lessons.h"
 #include "control/run_state.h"
 #include "control/run_state_rows.h"
+#include "store/approval_store.h"
 #include "store/event_store.h"
 #include "store/lease_store.h"
 #include "store/node_store.h"
@@ -38,6 +41,7 @@ Result<api::RunOrder> ReadOrder(const std::string& run_id, const store::ClaimedR
   order.task_namespace = row.task.namespace_name;
   order.task_name = row.task.name;
   order.task_uid = row.task.uid;
+  order.trace_id = row.trace_id;
   order.deadline = row.deadline;
   YBIS_ASSIGN(order.spec, api::ParseTaskSpec(*row.order.spec));
   const auto& workflow = *row.order.workflow;
@@ -76,6 +80,7 @@ store::NodeRow NodeRowOf(const api::NodeReport& report) {
   row.visit = report.visit;
   row.outcome = report.outcome;
   row.error = Cleaned(report.error, 16 * 1024);
+  if (report.outcome == "error") row.failure = ErrorRowOf("Node", row.type, row.error);
   row.started = report.started;
   row.finished = report.finished;
   row.input = report.input;
@@ -104,6 +109,7 @@ Result<store::RunEnd> EndOf(const api::FinishReport& report) {
     return Fail(ErrorCode::kInvalid, "outcome: must be Completed, Failed or Blocked");
   }
   end.state = report.outcome;
+  if (report.outcome != "Failed") end.error.reset();
   if (report.result) end.result = std::make_shared<const nlohmann::json>(api::ToJson(*report.result));
   if (report.verification) {
     end.verification = std::make_shared<const nlohmann::json>(api::ToJson(*report.verification));
@@ -136,6 +142,14 @@ Result<api::ClaimResponse> RunLedger::Claim(const std::string& run_id, const std
   YBIS_ASSIGN(response.order, ReadOrder(run_id, *claim));
   if (claim->checkpoint) {
     YBIS_ASSIGN(response.checkpoint, ToCheckpoint(*claim->checkpoint));
+  }
+  // A run that waited has been claimed before.
+  if (response.checkpoint && response.attempt > 1) {
+    const auto read = [&](Transaction& tx) {
+      return store::ApprovalStore(tx).DecisionsOf(run_id, response.checkpoint->seq);
+    };
+    YBIS_ASSIGN(const auto decisions, pool_.Single(read, stop, InDoubt::kRepeat));
+    response.decision = DecisionOf(decisions);
   }
   return response;
 }
@@ -192,7 +206,13 @@ Status RunLedger::ReportNode(const std::string& run_id, const api::NodeReport& r
   YBIS_TRY(CheckReport(report, settings_.max_checkpoint_bytes));
   const store::NodeRow row = NodeRowOf(report);
   const auto work = [&](Transaction& tx) { return NodeStore(tx).Append(run_id, row, settings_.lease); };
-  YBIS_ASSIGN(const bool recorded, pool_.Single(work, stop, InDoubt::kRepeat));
+  const auto learn = [&](Transaction& tx) -> Result<bool> {
+    YBIS_ASSIGN(const bool appended, work(tx));
+    if (appended) YBIS_TRY(RecordLesson(tx, run_id, report));
+    return appended;
+  };
+  YBIS_ASSIGN(const bool recorded, MayTeach(report) ? pool_.Transact(learn, stop, InDoubt::kRepeat)
+                                                    : pool_.Single(work, stop, InDoubt::kRepeat));
   if (recorded) return {};
   YBIS_ASSIGN(const auto view, pool_.Single([&](Transaction& tx) { return LeaseStore(tx).View(run_id); },
                                             stop, InDoubt::kRepeat));
@@ -232,9 +252,28 @@ Status RunLedger::RecordEvent(const std::string& run_id, const api::EventReport&
   return Fail(WhyFenced(run_id, stop));
 }
 
+/// How long a blocked run waits, and for how many.
+Result<store::NewWait> RunLedger::WaitFor(const std::string& run_id, const api::FinishReport& report,
+                                          std::stop_token stop) {
+  if (report.subject_digest.empty() || report.subject_digest.size() > 128) {
+    return Fail(ErrorCode::kInvalid, "subjectDigest: outcome Blocked needs one, of at most 128 bytes");
+  }
+  YBIS_ASSIGN(const api::TaskSpec spec, RunSpec(run_id, std::move(stop)));
+  return store::NewWait{Cleaned(report.wait_node, 128), spec.approval.ttl_seconds, spec.approval.required,
+                        spec.approval.reminder_seconds};
+}
+
 Status RunLedger::Finish(const std::string& run_id, const api::FinishReport& report, std::stop_token stop) {
   YBIS_ASSIGN(const auto end, EndOf(report));
-  const auto work = [&](Transaction& tx) { return RunStore(tx).EndByHolder(run_id, report.epoch, end); };
+  std::optional<store::NewWait> wait;
+  if (report.outcome == "Blocked") {
+    YBIS_ASSIGN(wait, WaitFor(run_id, report, stop));
+  }
+  const auto work = [&](Transaction& tx) {
+    RunStore runs(tx);
+    return wait ? runs.BlockByHolder(run_id, report.epoch, end, *wait)
+                : runs.EndByHolder(run_id, report.epoch, end);
+  };
   YBIS_ASSIGN(const auto ended, pool_.Single(work, stop, InDoubt::kRepeat));
   if (ended) {
     NotifyTasks(pool_, {*ended}, stop);
@@ -292,6 +331,17 @@ Result<api::TaskSpec> RunLedger::RunSpec(const std::string& run_id, std::stop_to
                                            InDoubt::kRepeat));
   if (!row) return Fail(NoSuchRun(run_id));
   return api::ParseTaskSpec(*row->spec);
+}
+
+Result<std::string> RunLedger::RunTrace(const std::string& run_id, std::stop_token stop) {
+  return pool_.Single([&](Transaction& tx) { return RunStore(tx).TraceId(run_id); }, stop, InDoubt::kRepeat);
+}
+
+Result<api::RunPolicy> RunLedger::RunPolicy(const std::string& run_id, std::stop_token stop) {
+  YBIS_ASSIGN(const auto row, pool_.Single([&](Transaction& tx) { return RunStore(tx).Order(run_id); }, stop,
+                                           InDoubt::kRepeat));
+  if (!row) return Fail(NoSuchRun(run_id));
+  return api::ParseRunPolicy(*row->policy);
 }
 
 }  // namespace ybis::control

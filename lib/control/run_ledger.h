@@ -10,6 +10,7 @@
 #include "api/run_api.h"
 #include "control/run_record.h"
 #include "store/database.h"
+#include "store/run_store.h"
 
 namespace ybis::control {
 
@@ -46,6 +47,8 @@ class RunLedger {
   /// with a dot); the same name again replaces what it stands for. kTooLarge past the cap.
   Result<api::ArtifactRef> PutArtifact(const std::string& run_id, int64_t epoch, const std::string& name,
                                        std::string bytes, std::stop_token stop);
+  /// `events.jsonl` is the run's journal as it stands, one object a line; it is no stored artifact, so that
+  /// it never lags behind.
   Result<std::string> GetArtifact(const std::string& run_id, const std::string& name, std::stop_token stop);
   Result<std::vector<api::ArtifactRef>> ListArtifacts(const std::string& run_id, std::stop_token stop);
 
@@ -62,9 +65,15 @@ class RunLedger {
   Result<std::string> RunTaskNamespace(const std::string& run_id, std::stop_token stop);
   /// What the run was ordered to do, as its task said it.
   Result<api::TaskSpec> RunSpec(const std::string& run_id, std::stop_token stop);
+  /// Its trace id; "" when there is no such run.
+  Result<std::string> RunTrace(const std::string& run_id, std::stop_token stop);
+  /// What it was allowed.
+  Result<api::RunPolicy> RunPolicy(const std::string& run_id, std::stop_token stop);
   const LedgerSettings& settings() const { return settings_; }
 
  private:
+  Result<store::NewWait> WaitFor(const std::string& run_id, const api::FinishReport& report,
+                                 std::stop_token stop);
   Error WhyNoClaim(const std::string& run_id, std::stop_token stop);
   Error WhyFenced(const std::string& run_id, std::stop_token stop);
   Status TellTask(const std::string& run_id, std::stop_token stop);

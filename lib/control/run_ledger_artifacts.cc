@@ -1,7 +1,10 @@
 // Artifacts of a run: names, caps, content by digest.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/digest.h"
+#include "control/journal.h"
 #include "control/run_ledger.h"
 #include "store/artifact_store.h"
 
@@ -41,6 +44,9 @@ Result<api::ArtifactRef> RunLedger::PutArtifact(const std::string& run_id, int64
                                                 const std::string& name, std::string bytes,
                                                 std::stop_token stop) {
   YBIS_TRY(CheckName(name));
+  if (name == kEventsArtifact) {
+    return Fail(ErrorCode::kInvalid, fmt::format("artifact name: {} is the journal's", name));
+  }
   if (bytes.size() > settings_.max_artifact_bytes) {
     return Fail(ErrorCode::kTooLarge, fmt::format("artifact {}: {} bytes, more than the {} allowed", name,
                                                   bytes.size(), settings_.max_artifact_bytes));
@@ -67,6 +73,10 @@ Result<std::string> RunLedger::GetArtifact(const std::string& run_id, const std:
   YBIS_TRY(CheckName(name));
   YBIS_ASSIGN(auto bytes, pool_.Single([&](Transaction& tx) { return ArtifactStore(tx).Get(run_id, name); },
                                        stop, InDoubt::kRepeat));
+  if (!bytes && name == kEventsArtifact) {
+    YBIS_ASSIGN(std::string lines, Journal(pool_).Lines(run_id, stop));
+    if (!lines.empty()) return lines;
+  }
   if (!bytes) return Fail(ErrorCode::kNotFound, fmt::format("run {} has no artifact {}", run_id, name));
   return std::move(*bytes);
 }
@@ -77,6 +87,11 @@ Result<std::vector<api::ArtifactRef>> RunLedger::ListArtifacts(const std::string
                                             stop, InDoubt::kRepeat));
   std::vector<api::ArtifactRef> refs;
   for (const store::ArtifactRow& row : rows) refs.push_back(RefOf(row));
+  YBIS_ASSIGN(const std::string events, Journal(pool_).Lines(run_id, stop));
+  if (!events.empty()) {
+    refs.push_back({std::string(kEventsArtifact), Digest(events), static_cast<int64_t>(events.size())});
+    std::sort(refs.begin(), refs.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  }
   return refs;
 }
 

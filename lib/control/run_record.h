@@ -70,6 +70,8 @@ class TaskRecords {
   virtual Result<std::optional<RunRecord>> LatestRun(const std::string& task_uid) = 0;
   /// Records the task and, unless a run for its rerun token is there already, a new queued run. Then admits
   /// what may start (Admit), and returns the newest run: kDispatched when its turn came at once.
+  /// A new run with rerun.fromNode begins there, with what the newest run had before it; kNotFound or
+  /// kInvalid when that cannot be.
   virtual Result<RunRecord> Submit(const TaskSubmission& submission) = 0;
   /// Moves queued runs to kDispatched by priority, then age, within the limits; returns those moved. Their
   /// tasks are also told by notification. Called by the leader after anything ended and periodically.

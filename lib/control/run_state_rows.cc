@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "control/error_fingerprint.h"
 #include "control/run_state.h"
 #include "control/task_queue.h"
 
@@ -76,10 +77,7 @@ Result<api::Checkpoint> ToCheckpoint(const store::CheckpointRow& row) {
 }
 
 void NotifyTasks(store::Pool& pool, const std::vector<std::string>& task_keys, const std::stop_token& stop) {
-  if (task_keys.empty()) return;
-  const auto sent =
-      pool.Execute("SELECT pg_notify($1, key) FROM (SELECT DISTINCT unnest($2::text[]) AS key) keys",
-                   {kTaskChannel, task_keys}, stop, store::InDoubt::kRepeat);
+  const Status sent = pool.Notify(std::string(kTaskChannel), task_keys, stop);
   if (!sent) log::Warn("task change not told", {{"error", sent.error().message}});
 }
 
@@ -92,15 +90,24 @@ store::RunEnd FailedEnd(const api::Failure& failure) {
   end.event = "RUN_FAILED";
   end.message = cleaned.reason + ": " + cleaned.message;
   end.failure = std::make_shared<const nlohmann::json>(api::ToJson(cleaned));
+  end.error = ErrorRowOf(api::ToString(cleaned.failure_class), cleaned.reason, cleaned.message);
   return end;
 }
 
 store::RunEnd CancelledEnd(const std::string& reason) {
   store::RunEnd end = FailedEnd({api::FailureClass::kCancelled, "Cancelled", reason});
   end.state = ToString(RunState::kCancelled);
+  end.error.reset();  // somebody wanted it so
   end.event = "RUN_CANCELLED";
   end.message = Cleaned(reason, 1024);
   return end;
+}
+
+store::ErrorRow ErrorRowOf(std::string_view error_class, const std::string& reason,
+                           const std::string& message) {
+  ErrorFingerprint fingerprint = FingerprintOf(error_class, reason, message);
+  return {std::string(error_class), reason, message, std::move(fingerprint.digest),
+          std::move(fingerprint.pattern)};
 }
 
 std::string Cleaned(std::string text, size_t max_bytes) {

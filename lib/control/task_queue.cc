@@ -1,5 +1,7 @@
 #include "control/task_queue.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
@@ -11,6 +13,7 @@
 #include "store/lease_store.h"
 #include "store/listener.h"
 #include "store/queue_store.h"
+#include "store/rerun_store.h"
 #include "store/run_store.h"
 
 namespace ybis::control {
@@ -33,6 +36,54 @@ store::OrderRow OrderOf(const TaskSubmission& submission) {
   return {Shared(api::ToJson(submission.spec)), Shared(std::move(workflow)),
           Shared(api::ToJson(submission.policy)), submission.spec.limits.timeout_seconds,
           submission.spec.limits.max_infra_retries};
+}
+
+/// Where a run that begins in the middle takes over.
+struct Start {
+  std::string run_id;  ///< the earlier run
+  int64_t nodes = 0;   ///< of it
+};
+
+/// What the task's newest run had before rerun.fromNode; none when the new run is to begin at the beginning.
+/// Refused with kNotFound (no such node) or kInvalid (nothing to go on from), never retryable.
+Result<std::optional<Start>> FindStart(Transaction& tx, const TaskSubmission& submission) {
+  const std::string& node = submission.spec.rerun_from;
+  if (node.empty()) return std::nullopt;
+  const auto refuse = [&node](ErrorCode code, std::string why) {
+    return ybis::Fail(code, fmt::format("a new run cannot begin at node '{}': {}", node, why));
+  };
+  const auto& nodes = submission.workflow.nodes;
+  const bool known =
+      std::any_of(nodes.begin(), nodes.end(), [&](const api::NodeSpec& one) { return one.name == node; });
+  if (!known) {
+    std::vector<std::string> names;
+    for (const api::NodeSpec& one : nodes) names.push_back(one.name);
+    return refuse(ErrorCode::kNotFound,
+                  fmt::format("workflow {} has {}", submission.workflow.name, fmt::join(names, ", ")));
+  }
+  RunStore runs(tx);
+  YBIS_ASSIGN(const auto earlier, runs.Latest(submission.uid));
+  if (!earlier) return refuse(ErrorCode::kInvalid, "the task has no earlier run");
+  YBIS_ASSIGN(const auto order, runs.Order(earlier->run_id));
+  const store::OrderRow wanted = OrderOf(submission);
+  if (!order || *order->workflow != *wanted.workflow) {
+    return refuse(ErrorCode::kInvalid, fmt::format("the workflow is not the one that run {} walked; leave "
+                                                   "rerun.fromNode (--from) out",
+                                                   earlier->run_id));
+  }
+  if (order->spec->value("repository", nlohmann::json()) !=
+      wanted.spec->value("repository", nlohmann::json())) {
+    return refuse(ErrorCode::kInvalid,
+                  fmt::format("run {} was about another repository or ref", earlier->run_id));
+  }
+  store::RerunStore reruns(tx);
+  YBIS_ASSIGN(const auto reached, reruns.ReachedAt(earlier->run_id, node));
+  if (reached) return Start{earlier->run_id, *reached};
+  if (node == submission.workflow.entry_point) return Start{earlier->run_id, 0};
+  YBIS_ASSIGN(const auto came_to, reruns.NodesReached(earlier->run_id));
+  return refuse(ErrorCode::kInvalid,
+                fmt::format("run {} never came to it{}{}", earlier->run_id,
+                            came_to.empty() ? "" : "; it came to ", fmt::join(came_to, ", ")));
 }
 
 std::vector<std::string> KeysOf(const std::vector<RunRecord>& runs) {
@@ -69,7 +120,9 @@ struct TaskQueue::Impl {
 };
 
 /// Goes through the waiting runs, all of a priority before the next one's, until no place is left; moves the
-/// hints up to the first run that stays. The first page of every priority comes in one statement.
+/// hints up to the first run that stays. The first page of every priority comes in one statement. Once a run
+/// stays, the database leaves out what cannot start, so that thousands that wait for one lane are not sent
+/// each time.
 Status TaskQueue::Impl::Fill(QueueStore& queue, AdmissionPlan& plan, QueueHints& next) const {
   constexpr size_t kFirstPage = 8;
   constexpr size_t kPage = 500;
@@ -89,7 +142,9 @@ Status TaskQueue::Impl::Fill(QueueStore& queue, AdmissionPlan& plan, QueueHints&
       std::array<int64_t, store::kPriorities> after;
       after.fill(std::numeric_limits<int64_t>::max());
       after.at(priority) = rows.back().position;
-      YBIS_ASSIGN(rows, queue.Waiting(after, kPage));
+      const auto lanes = stays ? plan.FullLanes() : std::vector<std::string>();
+      const auto namespaces = stays ? plan.FullNamespaces() : std::vector<std::string>();
+      YBIS_ASSIGN(rows, queue.Waiting(after, kPage, lanes, namespaces));
     }
   }
   return {};
@@ -115,9 +170,11 @@ Result<TaskQueue::Impl::Admission> TaskQueue::Impl::AdmitIn(Transaction& tx, con
   return out;
 }
 
-/// A queued run follows its task's newest generation; once dispatched it keeps what it started with.
+/// A queued run follows its task's newest generation; once dispatched it keeps what it started with, also
+/// when it is queued again after a wait.
 Status TaskQueue::Impl::Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
                                 const TaskSubmission& submission) {
+  if (run.attempt > 0) return {};
   YBIS_ASSIGN(const bool waiting, queue.Remove(run.run_id));
   if (!waiting) return {};
   YBIS_TRY(runs.ReplaceOrder(run.run_id, OrderOf(submission)));
@@ -137,7 +194,11 @@ Result<std::vector<std::string>> TaskQueue::Impl::SubmitIn(Transaction& tx, cons
   YBIS_TRY(runs.PutTask(task));
   YBIS_ASSIGN(const auto existing, runs.ByToken(task.uid, submission.spec.rerun_token));
   if (!existing) {
+    YBIS_ASSIGN(const auto start, FindStart(tx, submission));
     YBIS_ASSIGN(const auto run_id, runs.AddRun(task, submission.spec.rerun_token, OrderOf(submission)));
+    if (start) {
+      YBIS_TRY(store::RerunStore(tx).Copy(start->run_id, run_id, start->nodes, submission.spec.rerun_from));
+    }
     YBIS_TRY(queue.Enqueue(run_id, static_cast<int>(submission.spec.priority), submission.namespace_name,
                            LaneOf(submission.spec)));
   } else if (submission.generation > known_generation) {
@@ -203,6 +264,12 @@ Result<RunRecord> TaskQueue::Submit(const TaskSubmission& submission) {
   YBIS_ASSIGN(auto latest, LatestRun(submission.uid));
   if (!latest) return ybis::Fail(ErrorCode::kInternal, "a submitted run is gone: task " + submission.uid);
   return std::move(*latest);
+}
+
+Status TaskQueue::CheckRerun(const TaskSubmission& submission) {
+  const auto look = [&](Transaction& tx) { return FindStart(tx, submission); };
+  YBIS_TRY(impl_->pool.Transact(look, impl_->stop, InDoubt::kRepeat));
+  return {};
 }
 
 Result<RunRecord> TaskQueue::Enqueue(const TaskSubmission& submission) {

@@ -32,6 +32,8 @@ class TaskQueue final : public TaskRecords {
 
   /// Submit without admitting anything: whoever has room for it admits it, and is told of it.
   Result<RunRecord> Enqueue(const TaskSubmission& submission);
+  /// Whether Submit would take a submission whose rerun.fromNode is set: kNotFound or kInvalid says why not.
+  Status CheckRerun(const TaskSubmission& submission);
   /// Admits at most `max` runs: what a local worker with one free place asks for.
   Result<std::vector<RunRecord>> AdmitUpTo(int64_t max);
   /// Admits this one run, ahead of its turn but within the limits: what somebody waits for in the foreground.

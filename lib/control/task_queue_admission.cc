@@ -3,6 +3,17 @@
 #include "base/digest.h"
 
 namespace ybis::control {
+namespace {
+
+std::vector<std::string> AtLimit(const std::map<std::string, int64_t>& counts, int64_t limit) {
+  std::vector<std::string> full;
+  for (const auto& [name, count] : counts) {
+    if (limit > 0 && count >= limit) full.push_back(name);
+  }
+  return full;
+}
+
+}  // namespace
 
 AdmissionPlan::AdmissionPlan(const AdmissionLimits& limits, const std::vector<store::ActiveRow>& active,
                              int64_t max)
@@ -29,6 +40,14 @@ bool AdmissionPlan::Take(const store::WaitingRow& row) {
   ++total_;
   taken_.push_back(row);
   return true;
+}
+
+std::vector<std::string> AdmissionPlan::FullLanes() const {
+  return AtLimit(by_lane_, limits_.per_repository_branch);
+}
+
+std::vector<std::string> AdmissionPlan::FullNamespaces() const {
+  return AtLimit(by_namespace_, limits_.per_namespace);
 }
 
 std::string LaneOf(const api::TaskSpec& spec) {

@@ -19,6 +19,9 @@ class AdmissionPlan {
   /// Takes a place for the run when there is one.
   bool Take(const store::WaitingRow& row);
   const std::vector<store::WaitingRow>& taken() const { return taken_; }
+  /// Lanes and namespaces in which no further run can start.
+  std::vector<std::string> FullLanes() const;
+  std::vector<std::string> FullNamespaces() const;
 
  private:
   AdmissionLimits limits_;

@@ -84,15 +84,26 @@ Status Watchdog::HolderLost(const std::string& run_id, const std::string& holder
 }
 
 WatchdogThread::WatchdogThread(store::Pool& pool, std::chrono::milliseconds interval,
-                               std::function<void(const std::vector<RunRecord>&)> on_swept)
-    : watchdog_(pool), thread_([this, interval, on_swept = std::move(on_swept)](std::stop_token stop) {
-        while (SystemClock().SleepFor(interval, stop)) {
-          const auto swept = watchdog_.Sweep(stop);
-          if (!swept && !stop.stop_requested()) {
-            log::Warn("watchdog sweep failed", {{"error", swept.error().message}});
-          }
-          if (swept && on_swept && !swept->empty()) on_swept(*swept);
-        }
+                               WatchdogCallbacks callbacks, Metrics* metrics)
+    : watchdog_(pool),
+      approvals_(pool, metrics),
+      thread_([this, interval, callbacks = std::move(callbacks)](std::stop_token stop) {
+        while (SystemClock().SleepFor(interval, stop)) SweepOnce(callbacks, stop);
       }) {}
+
+void WatchdogThread::SweepOnce(const WatchdogCallbacks& callbacks, const std::stop_token& stop) {
+  const auto swept = watchdog_.Sweep(stop);
+  if (!swept && !stop.stop_requested()) {
+    log::Warn("watchdog sweep failed", {{"error", swept.error().message}});
+  }
+  if (swept && callbacks.on_swept && !swept->empty()) callbacks.on_swept(*swept);
+  const auto waits = approvals_.Sweep(stop);
+  if (!waits) {
+    if (!stop.stop_requested()) log::Warn("approval sweep failed", {{"error", waits.error().message}});
+    return;
+  }
+  if (callbacks.on_expired && !waits->expired.empty()) callbacks.on_expired(waits->expired);
+  if (callbacks.on_reminders && !waits->reminders.empty()) callbacks.on_reminders(waits->reminders);
+}
 
 }  // namespace ybis::control

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "control/approvals.h"
 #include "control/run_record.h"
 #include "store/database.h"
 
@@ -29,14 +30,25 @@ class Watchdog {
   store::Pool& pool_;
 };
 
-/// Sweeps every `interval` on a thread of its own until destroyed; failures are logged and tried again.
+/// What the thread tells; each may be empty and is called on that thread.
+struct WatchdogCallbacks {
+  std::function<void(const std::vector<RunRecord>&)> on_swept;    ///< by Watchdog::Sweep
+  std::function<void(const std::vector<RunRecord>&)> on_expired;  ///< waits that nobody ended in time
+  std::function<void(const std::vector<Wait>&)> on_reminders;     ///< waits to remind people of
+};
+
+/// Sweeps leases and approvals every `interval` on a thread of its own until destroyed; failures are logged
+/// and tried again. `metrics` may be null; it must outlive this.
 class WatchdogThread {
  public:
-  WatchdogThread(store::Pool& pool, std::chrono::milliseconds interval,
-                 std::function<void(const std::vector<RunRecord>&)> on_swept = {});
+  WatchdogThread(store::Pool& pool, std::chrono::milliseconds interval, WatchdogCallbacks callbacks = {},
+                 Metrics* metrics = nullptr);
 
  private:
+  void SweepOnce(const WatchdogCallbacks& callbacks, const std::stop_token& stop);
+
   Watchdog watchdog_;
+  Approvals approvals_;
   std::jthread thread_;
 };
 

@@ -2,7 +2,6 @@
 // told where they are met.
 #include "http/client.h"
 
-#define _TURN_OFF_PLATFORM_STRING 1
 #include <cpprest/astreambuf.h>
 #include <cpprest/http_client.h>
 #include <fmt/format.h>

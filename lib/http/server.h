@@ -18,6 +18,9 @@ namespace ybis::http {
 struct ServerTls {
   std::string certificate_pem;
   std::string key_pem;
+  /// Asks clients for a certificate, which they need not give. Whom it makes them is the handler's to judge
+  /// (VerifyClientCertificate): authorities change while connections live.
+  bool ask_client_certificate = false;
 };
 
 /// Where to listen: a TCP address or a Unix socket.

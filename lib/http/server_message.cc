@@ -16,6 +16,12 @@ std::string Lookup(const std::map<std::string, std::string>& values, const std::
 }  // namespace
 
 std::string Request::Header(const std::string& name) const { return Lookup(headers, name); }
+std::vector<std::string> Request::HeaderValues(const std::string& name) const {
+  if (const auto found = repeated_headers.find(name); found != repeated_headers.end()) return found->second;
+  const auto found = headers.find(name);
+  return found == headers.end() ? std::vector<std::string>() : std::vector<std::string>{found->second};
+}
+
 std::string Request::Param(const std::string& name) const { return Lookup(params, name); }
 
 std::string Request::BearerToken() const {

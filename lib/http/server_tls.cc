@@ -27,10 +27,20 @@ Status AddChain(SSL_CTX* context, BIO* bio) {
     if (!next) break;
     if (SSL_CTX_add0_chain_cert(context, next.get()) != 1)
       return Wrong("a certificate of the chain does not fit");
-    next.release();
+    (void)next.release();  // the context has it
   }
   ERR_clear_error();
   return {};
+}
+
+/// Any certificate is taken in the handshake, which proves that the client has its key; who trusts its issuer
+/// is asked later.
+int TakeAny(int, X509_STORE_CTX*) { return 1; }
+
+void AskClientCertificate(SSL_CTX* context) {
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, TakeAny);
+  constexpr unsigned char kSessionContext[] = "ybis";
+  SSL_CTX_set_session_id_context(context, kSessionContext, sizeof(kSessionContext) - 1);
 }
 
 }  // namespace
@@ -50,7 +60,18 @@ Status ConfigureServerTls(SSL_CTX* context, const ServerTls& tls) {
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
     return Wrong("the private key does not belong to the certificate");
   }
+  if (tls.ask_client_certificate) AskClientCertificate(context);
   return {};
+}
+
+std::string ClientCertificatePem(const SSL* connection) {
+  const X509Ptr certificate(SSL_get1_peer_certificate(connection));
+  if (!certificate) return {};
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  PEM_write_bio_X509(bio.get(), certificate.get());
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
 }
 
 }  // namespace ybis::http

@@ -14,6 +14,9 @@ namespace {
 using ExtensionPtr = std::unique_ptr<X509_EXTENSION, Freer<X509_EXTENSION_free>>;
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
 
+using StorePtr = std::unique_ptr<X509_STORE, Freer<X509_STORE_free>>;
+using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX_free>>;
+
 // Clocks differ between machines: a certificate is good a little before it was made.
 constexpr std::chrono::minutes kClockSkew{5};
 
@@ -199,16 +202,20 @@ Result<CertificateAndKey> MakeServerCertificate(const CertificateAndKey& authori
     ERR_clear_error();
     return Fail(ErrorCode::kInvalid, "certificate: the authority's key is not that of its certificate");
   }
-  YBIS_ASSIGN(const std::string names, AlternativeNames(request));
+  std::string names;
+  if (!request.for_client) {
+    YBIS_ASSIGN(names, AlternativeNames(request));
+  }
   YBIS_ASSIGN(const Draft draft, Begin(request.common_name, request.not_before, request.lifetime));
   X509* certificate = draft.certificate.get();
   X509_set_issuer_name(certificate, X509_get_subject_name(issuer.get()));
   YBIS_TRY(AddExtension(certificate, issuer.get(), NID_basic_constraints, "critical,CA:FALSE"));
   YBIS_TRY(AddExtension(certificate, issuer.get(), NID_key_usage, "critical,digitalSignature"));
-  YBIS_TRY(AddExtension(certificate, issuer.get(), NID_ext_key_usage, "serverAuth"));
+  YBIS_TRY(AddExtension(certificate, issuer.get(), NID_ext_key_usage,
+                        request.for_client ? "clientAuth" : "serverAuth"));
   YBIS_TRY(AddExtension(certificate, issuer.get(), NID_subject_key_identifier, "hash"));
   YBIS_TRY(AddExtension(certificate, issuer.get(), NID_authority_key_identifier, "keyid:always"));
-  YBIS_TRY(AddExtension(certificate, issuer.get(), NID_subject_alt_name, names));
+  if (!names.empty()) YBIS_TRY(AddExtension(certificate, issuer.get(), NID_subject_alt_name, names));
   return Sign(draft, issuer_key.get());
 }
 
@@ -224,6 +231,34 @@ Result<CertificateInfo> InspectCertificate(std::string_view certificate_pem) {
   info.is_ca = X509_check_ca(certificate.get()) == 1;
   ReadNames(certificate.get(), info);
   return info;
+}
+
+Result<std::string> VerifyClientCertificate(std::string_view certificate_pem,
+                                            std::string_view authorities_pem, TimePoint now) {
+  const X509Ptr certificate = ReadCertificate(certificate_pem);
+  if (!certificate) return Fail(ErrorCode::kDenied, "no client certificate");
+  const StorePtr store(X509_STORE_new());
+  const BioPtr bundle(BIO_new_mem_buf(authorities_pem.data(), static_cast<int>(authorities_pem.size())));
+  while (true) {
+    const X509Ptr authority(PEM_read_bio_X509(bundle.get(), nullptr, NoPassphrase, nullptr));
+    if (!authority) break;
+    X509_STORE_add_cert(store.get(), authority.get());
+  }
+  const StoreContextPtr context(X509_STORE_CTX_new());
+  const bool ready = X509_STORE_CTX_init(context.get(), store.get(), certificate.get(), nullptr) == 1;
+  if (ready) {
+    X509_STORE_CTX_set_purpose(context.get(), X509_PURPOSE_SSL_CLIENT);
+    X509_STORE_CTX_set_time(context.get(), 0, std::chrono::system_clock::to_time_t(now));
+  }
+  const bool good = ready && X509_verify_cert(context.get()) == 1;
+  const int why = X509_STORE_CTX_get_error(context.get());
+  ERR_clear_error();
+  if (!good) {
+    return Fail(ErrorCode::kDenied,
+                fmt::format("client certificate: {}", X509_verify_cert_error_string(why)));
+  }
+  YBIS_ASSIGN(CertificateInfo info, InspectCertificate(certificate_pem));
+  return std::move(info.common_name);
 }
 
 bool NeedsRenewal(std::string_view certificate_pem, TimePoint now) {

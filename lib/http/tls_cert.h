@@ -23,6 +23,7 @@ struct ServerCertificateRequest {
   std::vector<std::string> ip_addresses;
   TimePoint not_before;
   std::chrono::hours lifetime{24 * 90};
+  bool for_client = false;  ///< proves a client instead, by its common name; needs no other names
 };
 
 struct CertificateInfo {
@@ -47,6 +48,10 @@ Result<CertificateInfo> InspectCertificate(std::string_view certificate_pem);
 /// Whether two thirds of its life are over (or it is not valid yet, or unreadable: then it is to be made anew
 /// too).
 bool NeedsRenewal(std::string_view certificate_pem, TimePoint now);
+/// Whether the certificate may prove a client: issued by one of the authorities (any number of them in one
+/// text), good at `now`, for that purpose. Gives its common name; kDenied says why not.
+Result<std::string> VerifyClientCertificate(std::string_view certificate_pem,
+                                            std::string_view authorities_pem, TimePoint now);
 /// Checks that a server's pair belongs together, was signed by the authority, is good at `now` and covers
 /// every name.
 Status CheckServerCertificate(const CertificateAndKey& server, std::string_view authority_pem,

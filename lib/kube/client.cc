@@ -18,7 +18,7 @@ using nlohmann::json;
 constexpr size_t kMaxErrorBytes = 64 * 1024;
 constexpr const char* kJsonType = "application/json";
 
-std::string WithQuery(std::string path, const std::map<std::string, std::string>& parameters) {
+std::string WithQuery(const std::string& path, const std::map<std::string, std::string>& parameters) {
   const std::string query = http::EncodeQuery(parameters);
   return query.empty() ? path : path + "?" + query;
 }
@@ -77,8 +77,11 @@ struct KubeClient::Call {
   std::string content_type = kJsonType;
   bool repeatable = false;  ///< may be sent again when it is not known whether it arrived
   size_t max_bytes = 8 * 1024 * 1024;
+  bool is_watch = false;
 
-  std::string What() const { return fmt::format("{} {}", method, path.substr(0, path.find('?'))); }
+  std::string What() const {
+    return fmt::format("{} {}", is_watch ? "WATCH" : method, path.substr(0, path.find('?')));
+  }
 };
 
 KubeClient::KubeClient(http::Transport& transport, Connection connection, Clock& clock,
@@ -100,6 +103,10 @@ std::unique_ptr<KubeClient> KubeClient::Make(Connection connection, Clock& clock
   return client;
 }
 
+std::map<std::string, std::string> KubeClient::Validation() const {
+  return {{"fieldValidation", settings_.field_validation}};
+}
+
 void KubeClient::Count(std::string_view method, std::string_view code) const {
   if (settings_.on_request) settings_.on_request(method, host_, code);
 }
@@ -111,7 +118,8 @@ Result<http::ClientRequest> KubeClient::Prepare(const Call& call, std::stop_toke
   request.body = call.body;
   request.timeout = settings_.timeout;
   request.max_response_bytes = call.max_bytes;
-  request.headers = {{"Accept", kJsonType}, {"User-Agent", settings_.user_agent}};
+  // As kubectl: an object as JSON, and a log as it is.
+  request.headers = {{"Accept", "application/json, */*"}, {"User-Agent", settings_.user_agent}};
   if (!call.body.empty()) request.headers["Content-Type"] = call.content_type;
   if (connection_.token) {
     YBIS_ASSIGN(const std::string token, connection_.token->Token(stop));
@@ -187,7 +195,7 @@ Result<json> KubeClient::Create(const Resource& resource, const json& object, st
   const Key key = KeyOf(object);
   YBIS_TRY(CheckKey(resource, key));
   return ExecuteJson({.method = "POST",
-                      .path = CollectionPath(resource, key.ns),
+                      .path = WithQuery(CollectionPath(resource, key.ns), Validation()),
                       .body = DumpJson(object),
                       .max_bytes = settings_.max_object_bytes},
                      stop);
@@ -197,7 +205,7 @@ Result<json> KubeClient::Replace(const Resource& resource, const json& object, s
   const Key key = KeyOf(object);
   YBIS_TRY(CheckKey(resource, key));
   return ExecuteJson({.method = "PUT",
-                      .path = ObjectPath(resource, key),
+                      .path = WithQuery(ObjectPath(resource, key), Validation()),
                       .body = DumpJson(object),
                       .max_bytes = settings_.max_object_bytes},
                      stop);
@@ -210,7 +218,8 @@ Result<json> KubeClient::Patch(const Resource& resource, const Key& key, const j
   if (apply && options.field_manager.empty())
     return Fail(ErrorCode::kInvalid, "apply: needs a field manager");
   const std::map<std::string, std::string> query = {{"fieldManager", options.field_manager},
-                                                    {"force", apply && options.force ? "true" : ""}};
+                                                    {"force", apply && options.force ? "true" : ""},
+                                                    {"fieldValidation", settings_.field_validation}};
   return ExecuteJson({.method = "PATCH",
                       .path = WithQuery(ObjectPath(resource, key, options.subresource), query),
                       .body = DumpJson(patch),
@@ -245,32 +254,41 @@ Status KubeClient::Watch(const Resource& resource, std::string_view ns, const Wa
       {"fieldSelector", options.field_selector},
       {"resourceVersion", options.resource_version},
       {"timeoutSeconds", std::to_string(options.timeout.count())}};
-  const Call call{.method = "GET", .path = WithQuery(CollectionPath(resource, ns), query)};
+  const Call call{.method = "GET", .path = WithQuery(CollectionPath(resource, ns), query), .is_watch = true};
+  bool headed = false;
+  WatchDecoder decoder(settings_.max_watch_line);
+  const Status status = Stream(
+      call, [&](std::string_view chunk) { return decoder.Feed(chunk, on_event); }, headed, stop);
+  // Bookmarks come every minute: after a longer silence the peer may have vanished. The watch ends as if the
+  // server had ended it, to be taken up again from the last version.
+  if (headed && !status && status.error().code == ErrorCode::kTimeout) return {};
+  return status;
+}
+
+Status KubeClient::Stream(const Call& call, const std::function<Status(std::string_view chunk)>& on_chunk,
+                          bool& headed, std::stop_token stop) {
   YBIS_ASSIGN(http::ClientRequest request, Prepare(call, stop));
   request.pooled = false;  // a connection of its own: long-lived, and none of the short calls waits for it
-  request.idle_timeout = settings_.watch_silence;
-  bool headed = false;
+  if (call.is_watch) request.idle_timeout = settings_.watch_silence;
   http::ClientResponse failed;
-  WatchDecoder decoder(settings_.max_watch_line);
+  bool answered = false;
   const http::StreamHandler handler{
       .on_head = [&](const http::ClientResponse& head) -> Status {
-        headed = true;
+        answered = true;
         Count(call.method, std::to_string(head.status));
-        if (head.status != 200) failed = head;
+        headed = head.status == 200;
+        if (!headed) failed = head;
         return {};
       },
       .on_chunk = [&](std::string_view chunk) -> Status {
-        if (failed.status == 0) return decoder.Feed(chunk, on_event);
+        if (failed.status == 0) return on_chunk(chunk);
         failed.body.append(chunk.substr(0, kMaxErrorBytes - std::min(kMaxErrorBytes, failed.body.size())));
         return {};
       }};
   const Status status = transport_.Stream(request, handler, stop);
-  if (!headed && !status) Count(call.method, "<error>");
+  if (!answered && !status) Count(call.method, "<error>");
   if (failed.status == 401 && connection_.token) connection_.token->Refused();
-  if (failed.status != 0) return Fail(ErrorFromResponse("WATCH " + CollectionPath(resource, ns), failed));
-  // Bookmarks come every minute: after a longer silence the peer may have vanished. The watch ends as if the
-  // server had ended it, to be taken up again from the last version.
-  if (headed && !status && status.error().code == ErrorCode::kTimeout) return {};
+  if (failed.status != 0) return Fail(ErrorFromResponse(call.What(), failed));
   return status;
 }
 
@@ -297,6 +315,47 @@ Result<bool> KubeClient::MayI(std::string_view verb, const Resource& resource, s
   YBIS_ASSIGN(const json answer, PostReview(kSelfSubjectAccessReviews, review, stop));
   return answer.contains("status") && answer["status"].is_object() && answer["status"].contains("allowed") &&
          answer["status"]["allowed"] == true;
+}
+
+Result<bool> KubeClient::May(const AccessQuestion& question, std::stop_token stop) {
+  const json review = {{"apiVersion", kSubjectAccessReviews.ApiVersion()},
+                       {"kind", kSubjectAccessReviews.kind},
+                       {"spec",
+                        {{"user", question.user},
+                         {"groups", question.groups},
+                         {"extra", question.extra},
+                         {"resourceAttributes",
+                          {{"verb", question.verb},
+                           {"group", question.group},
+                           {"resource", question.resource},
+                           {"subresource", question.subresource},
+                           {"namespace", question.ns},
+                           {"name", question.name}}}}}};
+  YBIS_ASSIGN(const json answer, PostReview(kSubjectAccessReviews, review, stop));
+  static const json::json_pointer allowed("/status/allowed");
+  return answer.contains(allowed) && answer.at(allowed) == true;
+}
+
+Result<TokenIdentity> KubeClient::WhoAmI(std::stop_token stop) {
+  const json review = {{"apiVersion", kSelfSubjectReviews.ApiVersion()}, {"kind", kSelfSubjectReviews.kind}};
+  YBIS_ASSIGN(const json answer, PostReview(kSelfSubjectReviews, review, stop));
+  static const json::json_pointer user("/status/userInfo");
+  if (!answer.contains(user) || !answer.at(user).is_object())
+    return Fail(ErrorCode::kInvalid, "SelfSubjectReview: status.userInfo is missing");
+  ObjectReader reader(answer.at(user), "status.userInfo");
+  TokenIdentity identity;
+  identity.authenticated = true;
+  identity.username = reader.RequiredString("username");
+  identity.groups = reader.Strings("groups");
+  YBIS_TRY(reader.Finish(false));
+  return identity;
+}
+
+Status KubeClient::StreamRaw(std::string_view path,
+                             const std::function<Status(std::string_view chunk)>& on_chunk,
+                             std::stop_token stop) {
+  bool headed = false;
+  return Stream({.method = "GET", .path = std::string(path)}, on_chunk, headed, stop);
 }
 
 Result<std::string> KubeClient::GetRaw(std::string_view path, std::stop_token stop) {

@@ -3,6 +3,7 @@
 // branch on.
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -131,6 +132,27 @@ class TokenReviewer {
                                        std::stop_token stop) = 0;
 };
 
+/// What somebody wants to do to an object.
+struct AccessQuestion {
+  std::string user;
+  std::vector<std::string> groups;
+  std::map<std::string, std::vector<std::string>> extra;
+  std::string verb;
+  std::string group;
+  std::string resource;
+  std::string subresource;
+  std::string ns;
+  std::string name;
+};
+
+/// Asks the API server about rights.
+class AccessReviewer {
+ public:
+  virtual ~AccessReviewer() = default;
+  /// Whether that user may (SubjectAccessReview).
+  virtual Result<bool> May(const AccessQuestion& question, std::stop_token stop) = 0;
+};
+
 /// Reader and Writer, for who needs both.
 class Api : public Reader, public Writer {};
 
@@ -144,6 +166,8 @@ struct ClientSettings {
   std::chrono::milliseconds watch_silence{150'000};
   int max_retries = 4;  ///< of a throttled request, and of a read that could not connect
   std::chrono::milliseconds max_retry_wait{10'000};  ///< a longer Retry-After goes to the caller
+  /// Strict: a write with unknown or doubled fields is kInvalid, each named. "" = the server's default.
+  std::string field_validation;
   /// For rest_client_requests_total: method, host and status code, or "<error>". Must be quick and
   /// thread-safe.
   std::function<void(std::string_view method, std::string_view host, std::string_view code)> on_request;
@@ -151,7 +175,7 @@ struct ClientSettings {
 
 /// The API server over HTTP. Thread-safe; the references must outlive it. Watches go over connections of
 /// their own.
-class KubeClient final : public Api, public Watcher, public TokenReviewer {
+class KubeClient final : public Api, public Watcher, public TokenReviewer, public AccessReviewer {
  public:
   /// Over any transport; tests give a fake one.
   KubeClient(http::Transport& transport, Connection connection, Clock& clock, ClientSettings settings = {});
@@ -175,11 +199,19 @@ class KubeClient final : public Api, public Watcher, public TokenReviewer {
   Result<TokenIdentity> Review(std::string_view token, const std::vector<std::string>& audiences,
                                std::stop_token stop) override;
 
+  Result<bool> May(const AccessQuestion& question, std::stop_token stop) override;
+
   /// Whether we ourselves may do `verb` to the resource in the namespace (SelfSubjectAccessReview).
   Result<bool> MayI(std::string_view verb, const Resource& resource, std::string_view ns,
                     std::stop_token stop);
+  /// Who we are to the API server (SelfSubjectReview): the user name and groups alone.
+  Result<TokenIdentity> WhoAmI(std::stop_token stop);
   /// GET of a path such as "/version" or "/readyz"; the body as it is.
   Result<std::string> GetRaw(std::string_view path, std::stop_token stop);
+  /// The same handed over as it comes, however long it takes (a pod's log that is followed). Ends when the
+  /// server ends it, `stop` is requested (kCancelled) or the callback fails.
+  Status StreamRaw(std::string_view path, const std::function<Status(std::string_view chunk)>& on_chunk,
+                   std::stop_token stop);
   /// The namespace of the connection: the pod's own, or the kubeconfig context's ("default" when it names
   /// none).
   const std::string& DefaultNamespace() const;
@@ -189,9 +221,13 @@ class KubeClient final : public Api, public Watcher, public TokenReviewer {
   Result<http::ClientResponse> Execute(const Call& call, std::stop_token stop);
   Result<http::ClientResponse> Once(const Call& call, std::stop_token stop);
   Result<nlohmann::json> ExecuteJson(const Call& call, std::stop_token stop);
+  /// GET without an end of its own. `headed` is set when the answer was good; the others come back as errors.
+  Status Stream(const Call& call, const std::function<Status(std::string_view chunk)>& on_chunk, bool& headed,
+                std::stop_token stop);
   Result<nlohmann::json> PostReview(const Resource& resource, const nlohmann::json& review,
                                     std::stop_token stop);
   Result<http::ClientRequest> Prepare(const Call& call, std::stop_token stop);
+  std::map<std::string, std::string> Validation() const;
   void Count(std::string_view method, std::string_view code) const;
 
   std::unique_ptr<http::Transport> owned_transport_;

@@ -32,6 +32,11 @@ inline constexpr Resource kNamespaces{"", "v1", "namespaces", "Namespace", false
 inline constexpr Resource kLeases{"coordination.k8s.io", "v1", "leases", "Lease"};
 inline constexpr Resource kEvents{"events.k8s.io", "v1", "events", "Event"};
 inline constexpr Resource kTokenReviews{"authentication.k8s.io", "v1", "tokenreviews", "TokenReview", false};
+inline constexpr Resource kSelfSubjectReviews{"authentication.k8s.io", "v1", "selfsubjectreviews",
+                                              "SelfSubjectReview", false};
+inline constexpr Resource kSubjectAccessReviews{"authorization.k8s.io", "v1", "subjectaccessreviews",
+                                                "SubjectAccessReview", false};
+inline constexpr Resource kApiServices{"apiregistration.k8s.io", "v1", "apiservices", "APIService", false};
 inline constexpr Resource kSelfSubjectAccessReviews{"authorization.k8s.io", "v1", "selfsubjectaccessreviews",
                                                     "SelfSubjectAccessReview", false};
 

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "http/status.h"
+
 namespace ybis::kube {
 namespace {
 
@@ -39,31 +41,10 @@ std::string StringOf(const json& object, const char* field) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+/// The API server's own words: every 5xx of it passes.
 ErrorCode CodeOf(int code, const std::string& reason) {
-  switch (code) {
-    case 400:
-    case 422:
-      return ErrorCode::kInvalid;
-    case 401:
-    case 403:
-      return ErrorCode::kDenied;
-    case 404:
-      return ErrorCode::kNotFound;
-    case 405:
-    case 406:
-    case 415:
-      return ErrorCode::kUnsupported;
-    case 409:
-      return reason == "AlreadyExists" ? ErrorCode::kExists : ErrorCode::kConflict;
-    case 410:
-      return ErrorCode::kGone;
-    case 413:
-      return ErrorCode::kTooLarge;
-    case 429:
-      return ErrorCode::kExhausted;
-    default:
-      return code >= 500 ? ErrorCode::kUnavailable : ErrorCode::kInvalid;
-  }
+  if (code == 409 && reason == "AlreadyExists") return ErrorCode::kExists;
+  return code >= 500 ? ErrorCode::kUnavailable : http::CodeOfStatus(code);
 }
 
 /// The causes' fields that the message does not name yet.

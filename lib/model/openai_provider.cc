@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -34,6 +35,10 @@ Result<http::ClientRequest> OpenAiProvider::Prepare(const CompletionRequest& req
   made.headers["Content-Type"] = "application/json";
   made.headers["Accept"] = "application/json";
   if (!request.group.empty()) made.headers[kGroupHeader] = request.group;
+  // W3C trace context: version, trace, a span of this call's own, sampled.
+  if (request.trace_id.size() == 32) {
+    made.headers["traceparent"] = fmt::format("00-{}-{}-01", request.trace_id, RandomHex(8));
+  }
   if (!settings_.api_key_file.empty()) {
     YBIS_ASSIGN(const std::string key, ReadKey(settings_.api_key_file));
     made.headers["Authorization"] = "Bearer " + key;

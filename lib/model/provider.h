@@ -16,7 +16,8 @@ namespace ybis::model {
 
 /// What is asked of a model. The provider adds what is its own (its name for the model, its key).
 struct CompletionRequest {
-  std::string group;  ///< the run; sent along as a header, and what recordings count their occurrences by
+  std::string group;     ///< the run; sent along as a header, and what recordings count their occurrences by
+  std::string trace_id;  ///< the run's, for the header `traceparent`; empty = none is sent
   std::vector<api::ModelMessage> messages;
   std::string schema_name;                       ///< empty: free text
   std::shared_ptr<const nlohmann::json> schema;  ///< JSON Schema of the answer, or null

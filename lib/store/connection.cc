@@ -8,23 +8,15 @@
 #include <pqxx/pqxx>
 
 #include "base/log.h"
+#include "store/conninfo.h"
 
 namespace ybis::store {
 namespace {
 
-std::string QuoteValue(std::string_view value) {
-  std::string out = "'";
-  for (const char c : value) {
-    if (c == '\'' || c == '\\') out.push_back('\\');
-    out.push_back(c);
-  }
-  return out + "'";
-}
-
 std::string Clean(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   for (char& c : text) {
-    if (c == '\n') c = ' ';
+    if (c == '\n' || c == '\t') c = ' ';
   }
   if (text.size() > 600) text.resize(600);
   return log::Redact(text);
@@ -123,31 +115,6 @@ ErrorCode CodeOfSqlState(std::string_view state) {
   return ErrorCode::kInternal;
 }
 
-Result<std::string> ConnectionString(const std::string& url, std::chrono::milliseconds timeout,
-                                     const std::string& application_name) {
-  char* problem = nullptr;
-  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
-      PQconninfoParse(url.c_str(), &problem), PQconninfoFree);
-  if (problem != nullptr) PQfreemem(problem);  // it quotes the text, which may hold the password
-  if (!options || url.find('\0') != std::string::npos) {
-    return Fail(ErrorCode::kInvalid,
-                "the database URL cannot be read: it must have the form "
-                "postgresql://user:password@host:port/database?option=value");
-  }
-  std::map<std::string, std::string> values = {{"tcp_user_timeout", "15000"}, {"keepalives_idle", "30"}};
-  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
-    if (option->val == nullptr) continue;
-    values[option->keyword] = option->val;
-    if (std::string_view(option->keyword) == "password") log::RegisterSecret(option->val);
-  }
-  values["connect_timeout"] = std::to_string(std::max<int64_t>(2, (timeout.count() + 999) / 1000));
-  values["application_name"] = application_name;
-  values["client_encoding"] = "UTF8";
-  std::string out;
-  for (const auto& [key, value] : values) out += fmt::format("{}={} ", key, QuoteValue(value));
-  return out;
-}
-
 struct Connection::Impl {
   explicit Impl(const std::string& conninfo) : connection(conninfo) {}
   pqxx::connection connection;
@@ -236,8 +203,10 @@ Result<std::unique_ptr<Connection>> Connection::Open(const std::string& url,
     connection->impl_->connection.inhibit_reactivation(true);
 #include <pqxx/internal/ignore-deprecated-post.hxx>
     return connection;
+  } catch (const pqxx::broken_connection& error) {
+    return Fail(ErrorCode::kUnavailable, "cannot connect to the database: " + Clean(error.what()));
   } catch (...) {
-    return Fail(ErrorCode::kUnavailable, "database: cannot connect: " + Classify().error.message);
+    return Fail(ErrorCode::kUnavailable, "cannot connect to the database: " + Classify().error.message);
   }
 }
 

@@ -57,9 +57,4 @@ class Connection {
   std::atomic<bool> unlimited_{false};
 };
 
-/// A connection string in key=value form with the password registered as a secret, built from a URL; the
-/// error does not quote it.
-Result<std::string> ConnectionString(const std::string& url, std::chrono::milliseconds timeout,
-                                     const std::string& application_name);
-
 }  // namespace ybis::store

@@ -110,6 +110,8 @@ struct PoolSettings {
   std::chrono::milliseconds statement_timeout{15'000};  ///< of each statement; 0 = none
   std::chrono::milliseconds cut_grace{5'000};  ///< beyond it a server that still says nothing is cut off
   std::string application_name = "ybis";
+  /// Told each time the server cannot be reached, before the next attempt; may bring it back. Thread-safe.
+  std::function<void(std::stop_token)> on_unreachable;
 };
 
 /// What to do when the server was lost while a commit was under way, so that nobody knows whether it
@@ -148,6 +150,9 @@ class Pool {
   /// The same for a statement that needs no reading of its own.
   Result<Rows> Execute(std::string_view sql, const Params& params, std::stop_token stop,
                        InDoubt in_doubt = InDoubt::kReport);
+  /// NOTIFY, one message for each payload; callers at the same time share a statement. Not for use in a
+  /// transaction: a commit that notifies takes a lock of the whole database across its write to disk.
+  Status Notify(const std::string& channel, const std::vector<std::string>& payloads, std::stop_token stop);
   const PoolSettings& settings() const;
 
  private:

@@ -24,14 +24,16 @@ Result<bool> EventStore::AppendByHolder(const EventRow& event, int64_t epoch, in
 }
 
 Result<std::vector<EventRow>> EventStore::Read(const std::string& run_id, int64_t after, int64_t limit) {
-  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT id, run_id, key, type, message, fields, at FROM events "
-                                        "WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-                                        {run_id, after, limit}));
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("SELECT e.id, e.run_id, e.key, e.type, e.message, e.fields, e.at, r.trace_id "
+                       "FROM events e JOIN runs r ON r.run_id = e.run_id "
+                       "WHERE e.run_id = $1 AND e.id > $2 ORDER BY e.id LIMIT $3",
+                       {run_id, after, limit}));
   std::vector<EventRow> events;
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row row = rows[i];
-    events.push_back(
-        {row.Int(0), row.Text(1), row.Text(2), row.Text(3), row.Text(4), row.Json(5), row.Time(6)});
+    events.push_back({row.Int(0), row.Text(1), row.Text(2), row.Text(3), row.Text(4), row.Json(5),
+                      row.Time(6), row.Text(7)});
   }
   return events;
 }

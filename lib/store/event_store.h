@@ -16,6 +16,7 @@ struct EventRow {
   std::string message;
   std::shared_ptr<const nlohmann::json> fields;
   TimePoint at;
+  std::string trace_id;  ///< its run's; only read
 };
 
 /// Over an open transaction. Each method is one statement.

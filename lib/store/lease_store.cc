@@ -17,12 +17,13 @@ constexpr std::string_view kClaim =
     "RETURNING l.run_id, l.epoch, l.seq, l.deadline, l.infra, o.spec, o.workflow, o.policy), "
     "r AS (UPDATE runs SET state = 'Running', attempt = runs.attempt + 1, epoch = l.epoch, holder = $2, "
     "infra_failures = l.infra, started = coalesce(runs.started, now()), deadline = l.deadline "
-    "FROM l WHERE runs.run_id = l.run_id RETURNING runs.run_id, runs.attempt, runs.number, runs.task_uid), "
+    "FROM l WHERE runs.run_id = l.run_id RETURNING runs.run_id, runs.attempt, runs.number, runs.task_uid, "
+    "runs.trace_id), "
     "e AS (INSERT INTO events (run_id, key, type, message) SELECT run_id, 'claim:' || epoch, 'RUN_CLAIMED', "
     "$2 "
     "FROM l ON CONFLICT DO NOTHING) "
     "SELECT l.epoch, r.attempt, r.number, l.seq, l.deadline, t.uid, t.namespace, t.name, t.generation, "
-    "l.spec, l.workflow, l.policy, n.seq, n.next_node, n.visits, n.state, n.base_commit, n.patch "
+    "l.spec, l.workflow, l.policy, n.seq, n.next_node, n.visits, n.state, n.base_commit, n.patch, r.trace_id "
     "FROM l JOIN r ON r.run_id = l.run_id JOIN tasks t ON t.uid = r.task_uid "
     "LEFT JOIN LATERAL (SELECT n.* FROM node_executions n WHERE n.run_id = l.run_id "
     "ORDER BY n.seq DESC LIMIT 1) n ON true";
@@ -44,6 +45,7 @@ ClaimedRow ReadClaim(const Row& row) {
   claim.order.workflow = row.Json(10);
   claim.order.policy = row.Json(11);
   if (!row.IsNull(12)) claim.checkpoint = ReadCheckpoint(row, 12);
+  claim.trace_id = row.Text(18);
   return claim;
 }
 

@@ -21,6 +21,7 @@ struct ClaimedRow {
   TaskRow task;
   OrderRow order;
   std::optional<CheckpointRow> checkpoint;
+  std::string trace_id;
 };
 
 /// Why a claim or a fenced write found nothing.

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/connection.h"
+#include "store/conninfo.h"
 
 namespace ybis::store {
 namespace {

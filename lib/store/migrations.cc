@@ -2,22 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/digest.h"
+#include "store/system_journal.h"
 
 namespace ybis::store {
 namespace {
 
-/// "YBIS" and what is locked, so that other programs' locks in the same database are not met by chance.
-constexpr int64_t kMigrationLock = 0x5942'4953'0001;
-
-struct AppliedRow {
-  int64_t version = 0;
-  std::string name;
-  std::string checksum;
-  TimePoint applied;
-};
-
-std::string Label(int64_t version, std::string_view name) { return fmt::format("{:04}_{}", version, name); }
+constexpr std::string_view kDatabase = "the database";
 
 std::string Checksum(const Migration& migration) {
   return Digest(fmt::format("{}\n--\n{}", migration.up, migration.down));
@@ -26,15 +19,22 @@ std::string Checksum(const Migration& migration) {
 /// One at a time; without the time limit of ordinary statements, since tables may be big.
 Status Lock(Transaction& transaction) {
   YBIS_TRY(transaction.NoTimeLimit());
-  YBIS_TRY(transaction.Exec("SELECT pg_advisory_xact_lock($1)", {kMigrationLock}));
+  YBIS_TRY(transaction.Exec("SELECT pg_advisory_xact_lock($1)", {kSchemaLock}));
+  YBIS_TRY(transaction.ExecScript(kMakeSystemJournal));
   return transaction.ExecScript(
       "CREATE TABLE IF NOT EXISTS _migrations (version bigint PRIMARY KEY, name text NOT NULL, "
       "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())");
 }
 
-Result<std::vector<AppliedRow>> ReadApplied(Transaction& transaction) {
+}  // namespace
+
+std::string MigrationLabel(int64_t version, std::string_view name) {
+  return fmt::format("{:04}_{}", version, name);
+}
+
+Result<std::vector<AppliedMigration>> ReadApplied(Transaction& transaction) {
   YBIS_ASSIGN(const auto exists, transaction.Exec("SELECT to_regclass('_migrations') IS NOT NULL"));
-  std::vector<AppliedRow> applied;
+  std::vector<AppliedMigration> applied;
   if (!exists[0].Bool(0)) return applied;
   YBIS_ASSIGN(
       const auto rows,
@@ -45,33 +45,45 @@ Result<std::vector<AppliedRow>> ReadApplied(Transaction& transaction) {
   return applied;
 }
 
-/// What was applied must be a beginning of what this binary knows, unchanged.
-Status CheckHistory(const std::vector<AppliedRow>& applied, std::span<const Migration> known) {
+Status CheckHistory(std::span<const AppliedMigration> applied, std::span<const Migration> known,
+                    std::string_view subject) {
   for (size_t i = 0; i < applied.size(); ++i) {
-    const std::string label = Label(applied[i].version, applied[i].name);
+    const std::string label = MigrationLabel(applied[i].version, applied[i].name);
     if (i >= known.size()) {
       return Fail(
           ErrorCode::kUnsupported,
-          fmt::format("the database is newer than this program: it has migration {}, the newest known here "
+          fmt::format("{} is newer than this program: it has migration {}, the newest known here "
                       "is {}; use a newer program",
-                      label, known.empty() ? "none" : Label(known.back().version, known.back().name)));
+                      subject, label,
+                      known.empty() ? "none" : MigrationLabel(known.back().version, known.back().name)));
     }
     if (applied[i].version != known[i].version || applied[i].checksum != Checksum(known[i])) {
       return Fail(
           ErrorCode::kUnsupported,
           fmt::format("migration {} was applied with another text than this program has for {}: use the "
                       "program that applied it, or undo it there first",
-                      label, Label(known[i].version, known[i].name)));
+                      label, MigrationLabel(known[i].version, known[i].name)));
     }
   }
   return {};
 }
 
-Result<std::vector<AppliedRow>> LockedHistory(Transaction& transaction, std::span<const Migration> known) {
+namespace {
+
+Result<std::vector<AppliedMigration>> LockedHistory(Transaction& transaction,
+                                                    std::span<const Migration> known) {
   YBIS_TRY(Lock(transaction));
   YBIS_ASSIGN(auto applied, ReadApplied(transaction));
-  YBIS_TRY(CheckHistory(applied, known));
+  YBIS_TRY(CheckHistory(applied, known, kDatabase));
   return applied;
+}
+
+Status Note(Transaction& transaction, std::string type, const Migration& migration) {
+  const nlohmann::json fields = {{"version", migration.version}, {"checksum", Checksum(migration)}};
+  return SystemJournal(transaction)
+      .Append({.type = std::move(type),
+               .message = MigrationLabel(migration.version, migration.name),
+               .fields = std::make_shared<const nlohmann::json>(fields)});
 }
 
 using Step = Result<std::optional<MigrationState>>;
@@ -81,7 +93,7 @@ Step UpOnce(Transaction& transaction, std::span<const Migration> known, int64_t 
   YBIS_ASSIGN(const auto applied, LockedHistory(transaction, known));
   if (applied.size() >= known.size() || known[applied.size()].version > to) return std::nullopt;
   const Migration& next = known[applied.size()];
-  const std::string label = Label(next.version, next.name);
+  const std::string label = MigrationLabel(next.version, next.name);
   if (auto done = transaction.ExecScript(std::string(next.up)); !done) {
     return FailIn("migration " + label + " up", done.error());
   }
@@ -89,6 +101,7 @@ Step UpOnce(Transaction& transaction, std::span<const Migration> known, int64_t 
               transaction.Exec("INSERT INTO _migrations (version, name, checksum) VALUES ($1, $2, $3) "
                                "RETURNING applied_at",
                                {next.version, next.name, Checksum(next)}));
+  YBIS_TRY(Note(transaction, "MIGRATION_APPLIED", next));
   return MigrationState{next.version, std::string(next.name), rows[0].Time(0)};
 }
 
@@ -98,9 +111,10 @@ Step DownOnce(Transaction& transaction, std::span<const Migration> known, int64_
   if (applied.empty() || applied.back().version <= floor) return std::nullopt;
   const Migration& last = known[applied.size() - 1];
   if (auto done = transaction.ExecScript(std::string(last.down)); !done) {
-    return FailIn("migration " + Label(last.version, last.name) + " down", done.error());
+    return FailIn("migration " + MigrationLabel(last.version, last.name) + " down", done.error());
   }
   YBIS_TRY(transaction.Exec("DELETE FROM _migrations WHERE version = $1", {last.version}));
+  YBIS_TRY(Note(transaction, "MIGRATION_UNDONE", last));
   return MigrationState{last.version, std::string(last.name), std::nullopt};
 }
 
@@ -117,11 +131,27 @@ Result<std::vector<MigrationState>> Repeat(Pool& pool, const std::stop_token& st
 
 }  // namespace
 
+std::vector<Relation> MadeRelations(std::span<const Migration> migrations) {
+  constexpr std::pair<std::string_view, bool> kMakers[] = {{"CREATE TABLE ", true},
+                                                           {"CREATE SEQUENCE ", false}};
+  std::vector<Relation> made = {{true, "_migrations"}, {true, "_journal"}};
+  for (const Migration& migration : migrations) {
+    for (const auto& [words, table] : kMakers) {
+      for (size_t at = migration.up.find(words); at != std::string_view::npos;
+           at = migration.up.find(words, at + 1)) {
+        const std::string_view rest = migration.up.substr(at + words.size());
+        made.push_back({table, std::string(rest.substr(0, rest.find_first_of(" (;\n")))});
+      }
+    }
+  }
+  return made;
+}
+
 Migrator::Migrator(Pool& pool, std::span<const Migration> migrations) : pool_(pool), migrations_(migrations) {
   for (size_t i = 0; i < migrations.size(); ++i) {
     if (migrations[i].version != static_cast<int64_t>(i) + 1 || migrations[i].down.empty()) {
       throw std::logic_error("migrations must be numbered from 1 without gaps, each with up and down: " +
-                             Label(migrations[i].version, migrations[i].name));
+                             MigrationLabel(migrations[i].version, migrations[i].name));
     }
   }
 }
@@ -141,7 +171,7 @@ Result<std::vector<MigrationState>> Migrator::Down(int64_t count, std::stop_toke
 
 Result<std::vector<MigrationState>> Migrator::State(std::stop_token stop) {
   YBIS_ASSIGN(const auto applied, pool_.Transact(ReadApplied, stop, InDoubt::kRepeat));
-  YBIS_TRY(CheckHistory(applied, migrations_));
+  YBIS_TRY(CheckHistory(applied, migrations_, kDatabase));
   std::vector<MigrationState> states;
   for (size_t i = 0; i < migrations_.size(); ++i) {
     MigrationState state{migrations_[i].version, std::string(migrations_[i].name), std::nullopt};
@@ -156,7 +186,7 @@ Status Migrator::Check(std::stop_token stop) {
   for (const MigrationState& state : states) {
     if (!state.applied) {
       return Fail(ErrorCode::kUnsupported, fmt::format("the database lacks migration {}: migrate it first",
-                                                       Label(state.version, state.name)));
+                                                       MigrationLabel(state.version, state.name)));
     }
   }
   return {};

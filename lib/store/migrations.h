@@ -23,6 +23,31 @@ struct Migration {
 /// Those this binary was built with, by version, without gaps from 1.
 std::span<const Migration> BuiltInMigrations();
 
+/// A row of `_migrations`: what was applied, and the digest of its text.
+struct AppliedMigration {
+  int64_t version = 0;
+  std::string name;
+  std::string checksum;
+  TimePoint applied{};
+};
+
+/// What was applied, in order; nothing where the database was never migrated.
+Result<std::vector<AppliedMigration>> ReadApplied(Transaction& transaction);
+/// kUnsupported, naming the migration, unless `applied` is a beginning of what is known, unchanged. `subject`
+/// stands in the message: "the database".
+Status CheckHistory(std::span<const AppliedMigration> applied, std::span<const Migration> known,
+                    std::string_view subject);
+/// "0003_nodes".
+std::string MigrationLabel(int64_t version, std::string_view name);
+
+/// The tables and sequences that the migrations make, those that keep the history among them. A database may
+/// be shared with others: backups take, and a restore replaces, these alone.
+struct Relation {
+  bool table = true;  ///< else a sequence
+  std::string name;
+};
+std::vector<Relation> MadeRelations(std::span<const Migration> migrations = BuiltInMigrations());
+
 struct MigrationState {
   int64_t version = 0;
   std::string name;
@@ -30,9 +55,9 @@ struct MigrationState {
 };
 
 /// Brings a database to a version. Every call takes an advisory lock first, so that two starts at once apply
-/// once; each migration is a transaction of its own together with its row in `_migrations`. Refused with
-/// kUnsupported, the migration named: an applied migration whose text has changed since, and a database that
-/// is newer than this binary. Thread-safe.
+/// once; each migration is a transaction of its own together with its row in `_migrations` and its entry in
+/// the system journal. Refused with kUnsupported, the migration named: an applied migration whose text has
+/// changed since, and a database that is newer than this binary. Thread-safe.
 class Migrator {
  public:
   explicit Migrator(Pool& pool, std::span<const Migration> migrations = BuiltInMigrations());

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "store/database.h"
+#include "store/learning_store.h"
 
 namespace ybis::store {
 
@@ -28,7 +29,8 @@ struct NodeRow {
   TimePoint finished;
   std::shared_ptr<const nlohmann::json> input;
   std::shared_ptr<const nlohmann::json> output;
-  CheckpointRow checkpoint;  ///< its seq is the node's
+  CheckpointRow checkpoint;         ///< its seq is the node's
+  std::optional<ErrorRow> failure;  ///< recorded with it
 };
 
 /// Over an open transaction. Each method is one statement.

@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "store/connection.h"
 #include "store/database.h"
+#include "store/notify_batch.h"
 
 namespace ybis::store {
 namespace {
@@ -66,6 +67,7 @@ struct Pool::Impl {
   const PoolSettings settings;
   Sync<State> state;
   Sync<BusyList> busy;
+  NotifyBatch notify;
   std::jthread reaper;
 };
 
@@ -102,6 +104,7 @@ Result<std::unique_ptr<Connection>> Pool::Impl::Connect(Steady::time_point deadl
       connection = Fail(ready.error());
     }
     if (IsFinal(connection.error()) || Steady::now() + wait > deadline) return connection;
+    if (settings.on_unreachable) settings.on_unreachable(stop);
     if (!SystemClock().SleepFor(Jittered(wait), stop)) {
       return Fail(ErrorCode::kCancelled, "database: stopped while connecting");
     }
@@ -186,6 +189,25 @@ Result<Rows> Pool::Execute(std::string_view sql, const Params& params, std::stop
                            InDoubt in_doubt) {
   return Single([&](Transaction& transaction) { return transaction.Exec(sql, params); }, std::move(stop),
                 in_doubt);
+}
+
+Status Pool::Notify(const std::string& channel, const std::vector<std::string>& payloads,
+                    std::stop_token stop) {
+  NotifyBatch::Messages messages;
+  for (const std::string& payload : payloads) messages.emplace(channel, payload);
+  if (messages.empty()) return {};
+  const auto send = [&](const NotifyBatch::Messages& all) -> Status {
+    std::vector<std::string> channels, texts;
+    for (const auto& [to, text] : all) {
+      channels.push_back(to);
+      texts.push_back(text);
+    }
+    YBIS_TRY(Execute(
+        "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS told (channel, payload)",
+        {channels, texts}, stop, InDoubt::kRepeat));
+    return {};
+  };
+  return impl_->notify.Tell(messages, send, stop);
 }
 
 }  // namespace ybis::store

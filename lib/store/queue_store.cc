@@ -1,5 +1,8 @@
 #include "store/queue_store.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 namespace ybis::store {
@@ -66,17 +69,22 @@ Result<std::vector<ActiveRow>> QueueStore::Active(QueueHints& hints) {
 }
 
 Result<std::vector<WaitingRow>> QueueStore::Waiting(const std::array<int64_t, kPriorities>& after,
-                                                    int64_t limit) {
-  YBIS_ASSIGN(const auto rows, tx_.Exec("(SELECT priority, position, run_id, namespace, lane FROM queue "
-                                        "WHERE priority = 0 AND position > $1 "
-                                        "ORDER BY priority, position LIMIT $4) UNION ALL "
-                                        "(SELECT priority, position, run_id, namespace, lane FROM queue "
-                                        "WHERE priority = 1 AND position > $2 "
-                                        "ORDER BY priority, position LIMIT $4) UNION ALL "
-                                        "(SELECT priority, position, run_id, namespace, lane FROM queue "
-                                        "WHERE priority = 2 AND position > $3 "
-                                        "ORDER BY priority, position LIMIT $4)",
-                                        {after[0], after[1], after[2], limit}));
+                                                    int64_t limit, const std::vector<std::string>& but_lanes,
+                                                    const std::vector<std::string>& but_namespaces) {
+  static const std::string sql = [] {
+    std::vector<std::string> parts;
+    for (int priority = 0; priority < kPriorities; ++priority) {
+      parts.push_back(
+          fmt::format("(SELECT priority, position, run_id, namespace, lane FROM queue "
+                      "WHERE priority = {} AND position > ${} "
+                      "AND lane <> ALL ($5::text[]) AND namespace <> ALL ($6::text[]) "
+                      "ORDER BY priority, position LIMIT $4)",
+                      priority, priority + 1));
+    }
+    return fmt::format("{}", fmt::join(parts, " UNION ALL "));
+  }();
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec(sql, {after[0], after[1], after[2], limit, but_lanes, but_namespaces}));
   std::vector<WaitingRow> waiting;
   for (size_t i = 0; i < rows.size(); ++i) {
     waiting.push_back({static_cast<int>(rows[i].Int(0)), rows[i].Int(1), rows[i].Text(2), rows[i].Text(3),
@@ -111,7 +119,8 @@ Status QueueStore::Admit(const std::vector<WaitingRow>& rows, const std::string&
       "cancel) "
       "SELECT q.run_id, nextval('lease_position'), q.namespace, q.lane, r.epoch, "
       "coalesce((SELECT max(n.seq) FROM node_executions n WHERE n.run_id = q.run_id), 0), r.infra_failures, "
-      "r.deadline, $3, r.cancel_requested FROM q JOIN runs r ON r.run_id = q.run_id RETURNING run_id, "
+      "coalesce(r.deadline, now() + r.time_left), $3, r.cancel_requested FROM q JOIN runs r ON r.run_id = "
+      "q.run_id RETURNING run_id, "
       "position), "
       "s AS (UPDATE runs SET state = 'Dispatched' FROM q WHERE runs.run_id = q.run_id) "
       "INSERT INTO events (run_id, key, type) SELECT run_id, 'admit:' || position, 'RUN_DISPATCHED' FROM l "

@@ -53,8 +53,11 @@ class QueueStore {
 
   /// Runs that hold a place, oldest admission first. Resets hints that are no longer valid.
   Result<std::vector<ActiveRow>> Active(QueueHints& hints);
-  /// Up to `limit` waiting runs of each priority above the given positions, by priority, then age.
-  Result<std::vector<WaitingRow>> Waiting(const std::array<int64_t, kPriorities>& after, int64_t limit);
+  /// Up to `limit` waiting runs of each priority above the given positions, by priority, then age; those of
+  /// the given lanes and namespaces are left out.
+  Result<std::vector<WaitingRow>> Waiting(const std::array<int64_t, kPriorities>& after, int64_t limit,
+                                          const std::vector<std::string>& but_lanes = {},
+                                          const std::vector<std::string>& but_namespaces = {});
   /// One waiting run; none when it does not wait.
   Result<std::optional<WaitingRow>> Find(const std::string& run_id);
   /// Gives waiting runs their place: out of the queue, into leases, state Dispatched. `admission` names the

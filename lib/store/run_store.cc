@@ -52,7 +52,8 @@ std::optional<RunRow> FirstRun(const Rows& rows) {
 
 /// Parameters: $1 run, $2 state, $3 result, $4 verification, $5 failure, $6 subject digest, $7 event type,
 /// $8 message; `l` gives node and cancel of the lease that ended. Usage comes from the recorded calls alone.
-constexpr std::string_view kEndTail =
+/// {0} is what the epoch moves on by, {1} sets further columns.
+constexpr std::string_view kEndParts =
     ", u AS (SELECT coalesce(sum(tokens_in), 0) ti, coalesce(sum(tokens_out), 0) tok, "
     "coalesce(sum(cost_usd), 0) usd, "
     "coalesce(sum(paid_calls), 0) calls FROM llm_calls WHERE run_id = $1), "
@@ -63,13 +64,33 @@ constexpr std::string_view kEndTail =
     "verification = coalesce($4::json, runs.verification), "
     "failure = CASE WHEN l.cancel AND $2 <> 'Completed' AND $2 <> 'Cancelled' THEN "
     "'{{\"class\":\"Cancelled\",\"reason\":\"Cancelled\",\"message\":\"the task was cancelled\"}}'::json "
-    "ELSE $5::json END, subject_digest = $6, "
+    "ELSE $5::json END, subject_digest = $6{1}, "
     "tokens_in = u.ti, tokens_out = u.tok, cost_usd = u.usd, llm_calls = u.calls "
     "FROM l, u WHERE runs.run_id = $1 AND runs.state NOT IN ('Completed', 'Failed', 'Cancelled') "
-    "RETURNING runs.run_id, runs.epoch, runs.task_uid), "
+    "RETURNING runs.run_id, runs.epoch, runs.task_uid, runs.state, runs.node, runs.attempt, "
+    "coalesce(runs.started, runs.created) begun), "
     "e AS (INSERT INTO events (run_id, key, type, message) SELECT run_id, 'end:' || epoch, $7, $8 FROM r "
-    "ON CONFLICT DO NOTHING) "
-    "SELECT t.namespace || '/' || t.name FROM r JOIN tasks t ON t.uid = r.task_uid";
+    "ON CONFLICT DO NOTHING), "
+    "m AS (INSERT INTO metrics (run_id, outcome, duration_seconds, nodes, repairs, attempts, tokens_in, "
+    "tokens_out, cost_usd, llm_calls) SELECT r.run_id, r.state, extract(epoch FROM now() - r.begun), "
+    "n.nodes, n.repairs, r.attempt, u.ti, u.tok, u.usd, u.calls FROM r, u, (SELECT count(*) nodes, "
+    "count(*) FILTER (WHERE type = 'repair') repairs FROM node_executions WHERE run_id = $1) n "
+    "WHERE r.state <> 'Blocked' ON CONFLICT DO NOTHING)";
+constexpr std::string_view kEndSelect =
+    " SELECT t.namespace || '/' || t.name FROM r JOIN tasks t ON t.uid = r.task_uid";
+
+/// $9 epoch, $10 node, $11 seconds to live, $12 approvals required, $13 seconds between reminders.
+constexpr std::string_view kWaitPart =
+    ", w AS (INSERT INTO waits (run_id, subject_digest, seq, node, expires, required, reminder_seconds, "
+    "next_reminder) SELECT r.run_id, $6, l.seq, coalesce(nullif($10, ''), l.node), "
+    "now() + make_interval(secs => $11), $12::bigint, $13::bigint, "
+    "CASE WHEN $13::bigint > 0 THEN now() + make_interval(secs => $13::bigint) END FROM r, l WHERE r.state = "
+    "'Blocked' "
+    "RETURNING run_id, required, node), "
+    "a AS (INSERT INTO events (run_id, key, type, message, fields) SELECT w.run_id, 'wait:' || r.epoch, "
+    "'APPROVAL_REQUESTED', format('waits at %s for %s of %s approvals', w.node, w.required, w.required), "
+    "json_build_object('subjectDigest', $6::text, 'node', w.node, 'required', w.required) FROM w, r "
+    "ON CONFLICT DO NOTHING)";
 
 Params EndParams(const std::string& run_id, const RunEnd& end) {
   return {run_id,
@@ -80,6 +101,13 @@ Params EndParams(const std::string& run_id, const RunEnd& end) {
           end.subject_digest,
           end.event,
           end.message};
+}
+
+/// With the failure's record when there is one: the statement of what goes well stays as short as it is.
+std::string EndSql(std::string_view lease, int moves_epoch, const RunEnd& end, int parameters) {
+  std::string sql = std::string(lease) + fmt::format(kEndParts, moves_epoch, "");
+  if (end.error) sql += RecordErrorPart("r", "0", "s.state = 'Failed'", parameters + 1);
+  return sql + std::string(kEndSelect);
 }
 
 }  // namespace
@@ -162,29 +190,57 @@ Result<std::optional<OrderRow>> RunStore::Order(const std::string& run_id) {
   return OrderRow{row.Json(0), row.Json(1), row.Json(2), row.Int(3), row.Int(4)};
 }
 
+Result<std::string> RunStore::TraceId(const std::string& run_id) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT trace_id FROM runs WHERE run_id = $1", {run_id}));
+  return rows.empty() ? std::string() : rows[0].Text(0);
+}
+
 Result<int64_t> RunStore::Generation(const std::string& task_uid) {
   YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT generation FROM tasks WHERE uid = $1", {task_uid}));
   return rows.empty() ? -1 : rows[0].Int(0);
 }
 
 Result<bool> RunStore::End(const std::string& run_id, const RunEnd& end) {
-  static const std::string sql =
+  const std::string sql = EndSql(
       "WITH gone AS (DELETE FROM leases WHERE run_id = $1 RETURNING node), "
-      "l AS (SELECT coalesce(max(node), '') node, false cancel FROM gone)" +
-      fmt::format(kEndTail, 1);
+      "l AS (SELECT coalesce(max(node), '') node, false cancel FROM gone)",
+      1, end, 8);
+  Params params = EndParams(run_id, end);
+  if (end.error) AddErrorParams(*end.error, params);
   YBIS_TRY(tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
-  YBIS_ASSIGN(const auto rows, tx_.Exec(sql, EndParams(run_id, end)));
+  YBIS_ASSIGN(const auto rows, tx_.Exec(sql, params));
+  // A decision may have queued it again before the statement above had the run's row.
+  YBIS_TRY(tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
+  YBIS_TRY(tx_.Exec("DELETE FROM waits WHERE run_id = $1", {run_id}));
   return !rows.empty();
 }
 
 Result<std::optional<std::string>> RunStore::EndByHolder(const std::string& run_id, int64_t epoch,
                                                          const RunEnd& end) {
-  static const std::string sql =
+  const std::string sql = EndSql(
       "WITH l AS (DELETE FROM leases WHERE run_id = $1 AND epoch = $9 AND expires IS NOT NULL "
-      "RETURNING node, cancel)" +
-      fmt::format(kEndTail, 0);
+      "RETURNING node, cancel)",
+      0, end, 9);
   Params params = EndParams(run_id, end);
   params.emplace_back(epoch);
+  if (end.error) AddErrorParams(*end.error, params);
+  YBIS_ASSIGN(const auto rows, tx_.Exec(sql, params));
+  if (rows.empty()) return std::nullopt;
+  return rows[0].Text(0);
+}
+
+Result<std::optional<std::string>> RunStore::BlockByHolder(const std::string& run_id, int64_t epoch,
+                                                           const RunEnd& end, const NewWait& wait) {
+  static const std::string sql =
+      "WITH l AS (DELETE FROM leases WHERE run_id = $1 AND epoch = $9 AND expires IS NOT NULL "
+      "RETURNING node, cancel, seq)" +
+      fmt::format(kEndParts, 0, ", time_left = runs.deadline - now(), deadline = NULL") +
+      std::string(kWaitPart) + std::string(kEndSelect);
+  Params params = EndParams(run_id, end);
+  for (const Param& param :
+       Params{epoch, wait.node, wait.ttl_seconds, wait.required, wait.reminder_seconds}) {
+    params.push_back(param);
+  }
   YBIS_ASSIGN(const auto rows, tx_.Exec(sql, params));
   if (rows.empty()) return std::nullopt;
   return rows[0].Text(0);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "store/database.h"
+#include "store/learning_store.h"
 
 namespace ybis::store {
 
@@ -60,8 +61,17 @@ struct RunEnd {
   std::shared_ptr<const nlohmann::json> verification;
   std::shared_ptr<const nlohmann::json> failure;
   std::string subject_digest;
-  std::string event;    ///< type of the journal entry
-  std::string message;  ///< of the journal entry
+  std::string event;              ///< type of the journal entry
+  std::string message;            ///< of the journal entry
+  std::optional<ErrorRow> error;  ///< recorded when it ends Failed
+};
+
+/// What a blocked run waits for.
+struct NewWait {
+  std::string node;  ///< empty = where the lease says
+  int64_t ttl_seconds = 0;
+  int64_t required = 1;
+  int64_t reminder_seconds = 0;  ///< 0 = none
 };
 
 /// Over an open transaction; as short-lived.
@@ -81,14 +91,19 @@ class RunStore {
   Result<std::optional<RunRow>> Latest(const std::string& task_uid);
   Result<std::optional<RunRow>> ByToken(const std::string& task_uid, const std::string& rerun_token);
   Result<std::optional<OrderRow>> Order(const std::string& run_id);
+  /// "" when there is no such run.
+  Result<std::string> TraceId(const std::string& run_id);
   Result<int64_t> Generation(const std::string& task_uid);
 
   /// Ends a run that is not over, whoever holds it: it leaves queue and leases, its epoch moves on, its usage
-  /// is summed. False when it was over already or is not there.
+  /// is summed, its figures go to the table metrics. False when it was over already or is not there.
   Result<bool> End(const std::string& run_id, const RunEnd& end);
   /// The same by the runner that holds `epoch`, in one statement. With a cancel request a run that did not
   /// complete ends Cancelled. Returns its task's key, or none when the epoch is not the current one.
   Result<std::optional<std::string>> EndByHolder(const std::string& run_id, int64_t epoch, const RunEnd& end);
+  /// The same for a run that blocks: its wait begins and the clock of its deadline stops.
+  Result<std::optional<std::string>> BlockByHolder(const std::string& run_id, int64_t epoch,
+                                                   const RunEnd& end, const NewWait& wait);
   Status RequestCancel(const std::string& run_id, const std::string& reason);
 
  private:

@@ -70,17 +70,42 @@ std::string At(const WorkflowSpec& spec, size_t i) {
   return fmt::format("nodes[{}] '{}'", i, spec.nodes[i].name);
 }
 
+/// A misspelt setting would silently ask people nothing.
+void CheckHumanApproval(const WorkflowSpec& spec, size_t i, std::vector<std::string>& problems) {
+  constexpr size_t kMaxMessage = 1024;
+  const NodeSpec& node = spec.nodes[i];
+  if (node.type != "human_approval" || !node.config) return;
+  for (const auto& [key, value] : node.config->items()) {
+    if (key != "message") {
+      problems.push_back(fmt::format("{}: config.{}: unknown; a human_approval node takes message",
+                                     At(spec, i), key.substr(0, 64)));
+    } else if (!value.is_string() || value.get_ref<const std::string&>().size() > kMaxMessage) {
+      problems.push_back(
+          fmt::format("{}: config.message: must be a text of at most {} bytes", At(spec, i), kMaxMessage));
+    }
+  }
+}
+
+/// What a run keeps beside the nodes' outputs, which stand under their names.
+bool Reserved(const NodeSpec& node) {
+  static const Reach kTaken = {"approvedAt", "diff", "error", "failure", "usage"};
+  return kTaken.contains(node.name) || (KnownNodeTypes().contains(node.name) && node.name != node.type);
+}
+
 void CheckNodes(const WorkflowSpec& spec, std::vector<std::string>& problems) {
   Reach names;
   for (size_t i = 0; i < spec.nodes.size(); ++i) {
     const NodeSpec& node = spec.nodes[i];
     if (!GoodName(node.name))
       problems.push_back(At(spec, i) + ": a name is 1 to 63 letters, digits, '-' or '_'");
+    if (Reserved(node))
+      problems.push_back(At(spec, i) + ": the name is taken: it means something else in a run's state");
     if (!names.insert(node.name).second) problems.push_back(At(spec, i) + ": the name stands twice");
     if (!KnownNodeTypes().contains(node.type)) {
       problems.push_back(fmt::format("{}: unknown type '{}'; known are {}", At(spec, i),
                                      node.type.substr(0, 64), fmt::join(KnownNodeTypes(), ", ")));
     }
+    CheckHumanApproval(spec, i, problems);
     for (const Edge& edge : node.next) {
       if (FindNode(spec, edge.to) == nullptr)
         problems.push_back(
@@ -174,12 +199,41 @@ const Edge* Route(const WorkflowSpec& spec, const NodeSpec& node, const NodeOutc
   return nullptr;
 }
 
+/// The first repair node of a walk outwards from `start`, level by level, or nullptr.
+const NodeSpec* NearestRepair(const WorkflowSpec& spec, const std::string& start) {
+  Reach seen = {start};
+  std::vector<std::string> level = Targets(spec, start);
+  while (!level.empty()) {
+    std::vector<std::string> next;
+    for (const std::string& name : level) {
+      const NodeSpec* node = FindNode(spec, name);
+      if (node == nullptr || !seen.insert(name).second) continue;
+      if (node->type == "repair") return node;
+      for (std::string& to : Targets(spec, name)) next.push_back(std::move(to));
+    }
+    level = std::move(next);
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 const std::set<std::string, std::less<>>& KnownNodeTypes() {
   static const std::set<std::string, std::less<>> kTypes = {
-      "spec_generator", "planner", "executor", "verifier", "gate", "repair", "command", "passthrough"};
+      "spec_generator", "planner", "executor",    "verifier",      "gate",
+      "repair",         "command", "passthrough", "human_approval"};
   return kTypes;
+}
+
+const NodeSpec* RepairNodeFor(const WorkflowSpec& spec, const std::string& name) {
+  if (const NodeSpec* repair = NearestRepair(spec, name)) return repair;
+  const Reach before =
+      ReachableFrom(Sources(spec, name), [&](const std::string& at) { return Sources(spec, at); });
+  for (const NodeSpec& node : spec.nodes) {
+    if (node.type != "gate" || !before.contains(node.name)) continue;
+    if (const NodeSpec* repair = NearestRepair(spec, node.name)) return repair;
+  }
+  return nullptr;
 }
 
 const NodeSpec* FindNode(const WorkflowSpec& spec, std::string_view name) {

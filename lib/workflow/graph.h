@@ -41,6 +41,10 @@ struct NextStep {
 NextStep Next(const api::WorkflowSpec& spec, const std::string& node, const NodeOutcome& outcome,
               const nlohmann::json& state);
 
+/// Where a revision by a person goes on: the repair node nearest to `node`, the gate or human_approval node
+/// that waits, along its edges; else the nearest to a gate that leads to it. Null when there is none.
+const api::NodeSpec* RepairNodeFor(const api::WorkflowSpec& spec, const std::string& node);
+
 const api::NodeSpec* FindNode(const api::WorkflowSpec& spec, std::string_view name);
 bool IsExit(const api::WorkflowSpec& spec, std::string_view name);
 

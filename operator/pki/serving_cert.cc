@@ -39,7 +39,7 @@ void ServingCert::Follow(const json& secret) {
   if (callback) callback(read->server);
 }
 
-void ServingCert::OnChange(std::function<void(const http::CertificateAndKey&)> callback) {
+void ServingCert::OnChange(const std::function<void(const http::CertificateAndKey&)>& callback) {
   std::optional<ServingCertificate> current;
   {
     auto state = state_.Lock();

@@ -24,7 +24,7 @@ class ServingCert {
   void Follow(const nlohmann::json& secret);
   /// Told of every new certificate (and of the current one at once, if there is one); on the thread that
   /// brings it.
-  void OnChange(std::function<void(const http::CertificateAndKey&)> callback);
+  void OnChange(const std::function<void(const http::CertificateAndKey&)>& callback);
 
   /// Waits for the first certificate; none when stopped.
   std::optional<http::CertificateAndKey> WaitForServer(std::stop_token stop);

@@ -25,9 +25,20 @@ struct Actor::Visitor {
   std::optional<CreateProblem> create_problem{};
 
   Status operator()(const SubmitRun& action) {
-    YBIS_ASSIGN(const auto run, ports.records.Submit(action.submission));
+    const auto run = ports.records.Submit(action.submission);
+    if (!run && !action.submission.spec.rerun_from.empty() &&
+        (run.error().code == ErrorCode::kInvalid || run.error().code == ErrorCode::kNotFound)) {
+      create_problem = CreateProblem{run.error().code, run.error().message, true};
+      return {};
+    }
+    if (!run) return Fail(run.error());
     if (action.first) ports.metrics.TaskCreated();
-    log::Info("run recorded", {{"task", snapshot.key.ToString()}, {"run", run.run_id}});
+    log::Info("run recorded", {{"task", snapshot.key.ToString()}, {"run", run->run_id}});
+    return {};
+  }
+
+  Status operator()(const AdmitRuns&) {
+    YBIS_TRY(ports.records.Admit());
     return {};
   }
 

@@ -5,6 +5,7 @@
 #include "operator/task/admission.h"
 #include "operator/task/job_spec.h"
 #include "operator/task/status.h"
+#include "operator/task/waiting.h"
 
 namespace ybis::op {
 namespace {
@@ -28,11 +29,11 @@ class Decision {
     if (!s_.exists) return {};
     if (!s_.current) return Wait(kCatchUp);
     if (s_.task.spec.cancel || s_.task.meta.deletion_time) return Cancelled();
-    if (s_.create_problem) return JobNotMade();
+    if (s_.create_problem) return s_.create_problem->of_rerun ? RerunRefused() : JobNotMade();
     if (WantsNewRun(s_) || !s_.run) return NewRun();
     switch (s_.run->state) {
       case RunState::kQueued:
-        return Show(Queued());
+        return InQueue();
       case RunState::kDispatched:
         return Dispatched();
       case RunState::kRunning:
@@ -99,6 +100,17 @@ class Decision {
                 EmitEvent{EventType::kWarning, rejection.reason, "Accept", rejection.message});
   }
 
+  /// A run that a person let go on is queued again; its status is spared the moment that takes if there is
+  /// room.
+  Plan InQueue() {
+    HoldJob();
+    const bool resumed = ShownAsWaiting(s_.task);
+    if (!resumed || s_.admitted || s_.task.spec.suspend) return Show(Queued());
+    Do(AdmitRuns{});
+    plan_.look_again = true;
+    return std::move(plan_);
+  }
+
   Situation Queued() const {
     if (s_.task.spec.suspend)
       return {Stage::kQueued, "Suspended", "spec.suspend is true: the run is held back"};
@@ -121,6 +133,11 @@ class Decision {
     return {Stage::kRunning, "Running", fmt::format("run {} is under way", s_.run->number)};
   }
 
+  /// The record did not take a run that begins in the middle. A changed spec is looked at again.
+  Plan RerunRefused() {
+    return Rejected({"RerunRefused", "spec.rerun.fromNode: " + s_.create_problem->message});
+  }
+
   /// The API server did not take the Job.
   Plan JobNotMade() {
     const std::string& why = s_.create_problem->message;
@@ -138,7 +155,14 @@ class Decision {
   Plan Started() {
     if (s_.job->owner_uid != s_.task.meta.uid) return NameTaken();
     if (s_.job->deleting) return Wait(kCatchUp);
-    if (s_.job->Ended()) return JobEnded();
+    if (s_.job->Ended()) {
+      if (!ShownAsWaiting(s_.task)) return JobEnded();
+      // It ended while the run waited, so that its end says nothing about the run: another is made.
+      Do(DeleteJob{s_.job->key, s_.job->uid});
+      return Wait(kCatchUp);
+    }
+    if (s_.job->suspended && s_.task.spec.suspend && s_.run->state == RunState::kDispatched)
+      return Show(Queued());
     // With a queue name the suspension is Kueue's to lift.
     if (s_.job->suspended && !s_.task.spec.suspend && s_.task.spec.queue_name.empty()) {
       Do(SuspendJob{s_.job->key, s_.job->uid, false});
@@ -223,16 +247,28 @@ class Decision {
     return std::move(plan_);
   }
 
+  /// Nothing runs while nobody may: a pod that waits costs what one that works does. Kueue would start a Job
+  /// again that another suspends, and hold its quota meanwhile; with a queue the Job goes instead. So does
+  /// one that ended by itself.
+  void HoldJob() {
+    if (!OwnJob() || s_.job->deleting) return;
+    if (s_.job->Ended() || !s_.task.spec.queue_name.empty()) {
+      Do(DeleteJob{s_.job->key, s_.job->uid});
+    } else if (!s_.job->suspended) {
+      Do(SuspendJob{s_.job->key, s_.job->uid, true});
+    }
+  }
+
   Plan Blocked() {
-    const bool stop = s_.job && !s_.job->Ended() && !s_.job->suspended && !s_.job->deleting && OwnJob();
-    if (stop) Do(SuspendJob{s_.job->key, s_.job->uid, true});
+    HoldJob();
     const std::string reason =
         s_.run->failure && !s_.run->failure->reason.empty() ? s_.run->failure->reason : "Blocked";
     const std::string message =
         s_.run->failure && !s_.run->failure->message.empty()
             ? s_.run->failure->message
             : "the gate wants a person's decision; gate.json of the run names the rules";
-    return Show({Stage::kBlocked, reason, message}, EmitEvent{EventType::kWarning, reason, "Gate", message});
+    return Show({Stage::kBlocked, reason, message, false, s_.wait},
+                EmitEvent{EventType::kWarning, reason, "Gate", message});
   }
 
   Plan Ended() {
@@ -284,7 +320,7 @@ class Decision {
     if (!OwnJob() || s_.job->Ended() || s_.job->deleting) return;
     const bool cancelled = s_.run->state == RunState::kCancelled;
     const auto since = now_ - s_.run->finished.value_or(now_);
-    if (!cancelled && since < kEndGrace) {
+    if (!cancelled && !s_.job->suspended && since < kEndGrace) {
       plan_.requeue_after = kEndGrace;
       return;
     }

@@ -13,7 +13,9 @@ using nlohmann::json;
 constexpr int kUser = 10001;        // the runner image's user
 constexpr int kReadByGroup = 0440;  // files of Secrets: root's, readable by the pod's group alone
 constexpr int kTaskFailed = 10;     // the runner's exit codes (runner/engine/exit_code.h)
+constexpr int kBlocked = 40;
 constexpr int kUsage = 64;
+constexpr char kWaitWhenBlocked[] = "30";  // seconds: for the operator to suspend the Job
 constexpr int kTokenSeconds = 3600;
 constexpr int kDeadlineSlack = 120;  // the record's own deadline comes first and tells more
 constexpr char kIdentityDir[] = "/var/run/ybis/identity";
@@ -133,13 +135,20 @@ json Resources(const JobInputs& in) {
   return resources;
 }
 
+/// An environment variable, since a runner of an older image would leave over a flag that it does not know.
+json Environment() {
+  return {{{"name", "HOME"}, {"value", "/tmp"}},
+          {{"name", "TMPDIR"}, {"value", "/tmp"}},
+          {{"name", "YBIS_WAIT_WHEN_BLOCKED"}, {"value", kWaitWhenBlocked}}};
+}
+
 json Container(const JobInputs& in) {
   const std::string& image = in.task.spec.runner.image;
   return {{"name", kRunnerContainer},
           {"image", image.empty() ? in.config.runner.image : image},
           {"imagePullPolicy", in.config.runner.image_pull_policy},
           {"args", Arguments(in)},
-          {"env", {{{"name", "HOME"}, {"value", "/tmp"}}, {{"name", "TMPDIR"}, {"value", "/tmp"}}}},
+          {"env", Environment()},
           {"resources", Resources(in)},
           {"securityContext",
            {{"allowPrivilegeEscalation", false},
@@ -175,15 +184,20 @@ json PodSpec(const JobInputs& in) {
   return pod;
 }
 
-/// A drained node is nobody's fault; a task that failed for good is not worth another pod.
+/// A drained node is nobody's fault, and neither is a run that waits for a person; a task that failed for
+/// good is not worth another pod.
 json FailurePolicy() {
   const json ignore = {{"action", "Ignore"},
                        {"onPodConditions", {{{"type", "DisruptionTarget"}, {"status", "True"}}}}};
+  const json blocked = {
+      {"action", "Ignore"},
+      {"onExitCodes",
+       {{"containerName", kRunnerContainer}, {"operator", "In"}, {"values", json::array({kBlocked})}}}};
   const json fail = {
       {"action", "FailJob"},
       {"onExitCodes",
        {{"containerName", kRunnerContainer}, {"operator", "In"}, {"values", {kTaskFailed, kUsage}}}}};
-  return {{"rules", {ignore, fail}}};
+  return {{"rules", {ignore, blocked, fail}}};
 }
 
 }  // namespace

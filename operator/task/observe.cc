@@ -36,10 +36,11 @@ Status ReadTask(Snapshot& snapshot) {
 
 }  // namespace
 
-TaskObserver::TaskObserver(Caches caches, control::TaskRecords& records, kube::Reader& reader, Clock& clock,
-                           std::function<std::string()> run_api_ca)
+TaskObserver::TaskObserver(Caches caches, control::TaskRecords& records, Waits& waits, kube::Reader& reader,
+                           Clock& clock, std::function<std::string()> run_api_ca)
     : caches_(caches),
       records_(records),
+      waits_(waits),
       reader_(reader),
       clock_(clock),
       run_api_ca_(std::move(run_api_ca)) {}
@@ -55,6 +56,7 @@ Result<Snapshot> TaskObserver::Observe(const kube::Key& key, std::stop_token sto
   const std::string& uid = snapshot.task.meta.uid;
   const auto jobs_before = caches_.jobs.ByOwner(uid);
   YBIS_ASSIGN(snapshot.run, records_.LatestRun(uid));
+  YBIS_TRY(ObserveWait(snapshot, stop));
   if (snapshot.run) {
     const kube::Key job_key{key.ns, JobName(snapshot.run->run_id)};
     snapshot.current = snapshot.current && caches_.jobs.Current(job_key);
@@ -70,6 +72,15 @@ Result<Snapshot> TaskObserver::Observe(const kube::Key& key, std::stop_token sto
   if (WantsNewRun(snapshot)) YBIS_TRY(ObserveForSubmission(snapshot, stop));
   snapshot.run_api_ca = run_api_ca_();
   return snapshot;
+}
+
+Status TaskObserver::ObserveWait(Snapshot& snapshot, std::stop_token stop) const {
+  if (!snapshot.run || snapshot.run->state != control::RunState::kBlocked) return {};
+  YBIS_ASSIGN(snapshot.wait, waits_.WaitOf(snapshot.run->run_id, stop));
+  if (snapshot.wait) return {};
+  // Decided between the two questions.
+  YBIS_ASSIGN(snapshot.run, records_.LatestRun(snapshot.task.meta.uid));
+  return {};
 }
 
 void TaskObserver::ObserveRun(Snapshot& snapshot) const {

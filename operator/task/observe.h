@@ -19,11 +19,18 @@ struct Caches {
   kube::Cache& pods;
 };
 
+/// What runs wait for; control::Approvals, a fake in tests.
+class Waits {
+ public:
+  virtual ~Waits() = default;
+  virtual Result<std::optional<control::Wait>> WaitOf(const std::string& run_id, std::stop_token stop) = 0;
+};
+
 /// Thread-safe; the references must outlive it.
 class TaskObserver {
  public:
   /// `run_api_ca` gives the PEM of the Run API's authority, or "".
-  TaskObserver(Caches caches, control::TaskRecords& records, kube::Reader& reader, Clock& clock,
+  TaskObserver(Caches caches, control::TaskRecords& records, Waits& waits, kube::Reader& reader, Clock& clock,
                std::function<std::string()> run_api_ca);
 
   /// The state of the task now. The Job is read before the record, since a runner records its end before it
@@ -35,12 +42,14 @@ class TaskObserver {
 
  private:
   void ObserveRun(Snapshot& snapshot) const;
+  Status ObserveWait(Snapshot& snapshot, std::stop_token stop) const;
   Status ObserveForSubmission(Snapshot& snapshot, std::stop_token stop) const;
   Status CheckSecret(Snapshot& snapshot, const std::string& name, const std::string& field,
                      std::stop_token stop) const;
 
   Caches caches_;
   control::TaskRecords& records_;
+  Waits& waits_;
   kube::Reader& reader_;
   Clock& clock_;
   std::function<std::string()> run_api_ca_;

@@ -20,6 +20,9 @@ struct SubmitRun {
   bool first = false;  ///< no run of it was recorded before
 };
 
+/// Gives a run that may go on its turn, if there is room.
+struct AdmitRuns {};
+
 struct CreateJob {
   std::shared_ptr<const nlohmann::json> job;
   std::string owner_uid;
@@ -78,8 +81,8 @@ struct CountOutcome {
   std::chrono::duration<double> duration{0};
 };
 
-using Action = std::variant<SubmitRun, CreateJob, SuspendJob, DeleteJob, DeletePod, CancelRun, FailRun,
-                            ReportLost, PatchStatus, EmitEvent, CountOutcome>;
+using Action = std::variant<SubmitRun, AdmitRuns, CreateJob, SuspendJob, DeleteJob, DeletePod, CancelRun,
+                            FailRun, ReportLost, PatchStatus, EmitEvent, CountOutcome>;
 
 struct Plan {
   std::vector<Action> actions;  ///< in this order; the first that fails ends the plan

@@ -8,23 +8,27 @@ namespace {
 // Submit, dispatch and an unwilling API server make three; more would be a circle.
 constexpr int kMaxPasses = 5;
 
-bool Submits(const Plan& plan) {
+template <class T>
+bool Holds(const Plan& plan) {
   return std::any_of(plan.actions.begin(), plan.actions.end(),
-                     [](const Action& action) { return std::holds_alternative<SubmitRun>(action); });
+                     [](const Action& action) { return std::holds_alternative<T>(action); });
 }
 
 }  // namespace
 
 Result<ReconcileResult> TaskReconciler::Reconcile(const kube::Key& key, std::stop_token stop) {
   bool submitted = false;
+  bool admitted = false;
   std::optional<CreateProblem> problem;
   for (int pass = 0; pass < kMaxPasses; ++pass) {
     YBIS_ASSIGN(Snapshot snapshot, observer_.Observe(key, stop));
     snapshot.submitted = submitted;
+    snapshot.admitted = admitted;
     snapshot.create_problem = problem;
     const Plan plan = Decide(snapshot, settings_, clock_.Now());
     YBIS_ASSIGN(problem, actor_.Act(snapshot, plan, stop));
-    submitted = submitted || Submits(plan);
+    submitted = submitted || Holds<SubmitRun>(plan);
+    admitted = admitted || Holds<AdmitRuns>(plan);
     if (!plan.look_again && !problem) return ReconcileResult{plan.requeue_after};
   }
   return Fail(ErrorCode::kInternal,

@@ -8,6 +8,7 @@
 
 #include "api/task.h"
 #include "api/workflow.h"
+#include "control/approvals.h"
 #include "control/config.h"
 #include "control/run_record.h"
 #include "kube/client.h"
@@ -53,10 +54,11 @@ struct WorkflowChoice {
   std::string message;
 };
 
-/// What making the Job came up against, carried from one pass of a reconcile to the next.
+/// What making the run or its Job came up against, carried from one pass of a reconcile to the next.
 struct CreateProblem {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
+  bool of_rerun = false;  ///< the record has nothing that rerun.fromNode could go on from
 };
 
 struct Snapshot {
@@ -70,7 +72,9 @@ struct Snapshot {
   std::vector<std::string>
       missing_secrets;     ///< likewise: "git-credentials (spec.repository.credentialsSecretRef)"
   bool submitted = false;  ///< by an earlier pass of this very reconcile
+  bool admitted = false;   ///< likewise: those whose turn it was have been admitted
   std::optional<control::RunRecord> run;  ///< the newest
+  std::optional<control::Wait> wait;      ///< what that run waits for, while it is blocked
   std::optional<JobView> job;             ///< that run's
   std::vector<PodView> pods;              ///< that run's
   std::optional<CreateProblem> create_problem;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/task/snapshot.h"
+#include "operator/task/waiting.h"
 
 namespace ybis::op {
 namespace {
@@ -43,7 +44,7 @@ const char* SucceededStatus(Stage stage) {
 
 std::vector<api::Condition> BuildConditions(const api::Task& task, const Situation& situation,
                                             TimePoint now) {
-  const auto& [stage, reason, message, stalled] = situation;
+  const auto& [stage, reason, message, stalled, wait] = situation;
   Conditions conditions(task, now);
   if (stage == Stage::kRejected) {
     conditions.Add("Accepted", "False", reason, message);
@@ -53,7 +54,9 @@ std::vector<api::Condition> BuildConditions(const api::Task& task, const Situati
   conditions.Add("Succeeded", SucceededStatus(stage), reason, message);
   const bool waits = stage == Stage::kBlocked;
   conditions.Add("AwaitingApproval", waits ? "True" : "False", waits ? reason : "NotWaiting",
-                 waits ? message : "");
+                 waits && wait ? HowToDecide(task, *wait)
+                 : waits       ? message
+                               : "");
   const bool moving = InProgress(stage) && !stalled;
   conditions.Add("Reconciling", moving ? "True" : "False", moving ? reason : "Settled",
                  moving ? message : "");
@@ -66,7 +69,8 @@ api::RunStatus BuildRun(const api::Task& task, const control::RunRecord& run, bo
   api::RunStatus out;
   out.id = run.run_id;
   out.number = run.number;
-  out.attempt = run.state == control::RunState::kQueued ? run.attempt : std::max<int64_t>(1, run.attempt);
+  // Of a dispatched run the attempt that begins, so that its claim changes nothing.
+  out.attempt = run.attempt + (run.state == control::RunState::kDispatched ? 1 : 0);
   if (run.state != control::RunState::kQueued) out.job_name = JobName(run.run_id);
   out.node = run.node;
   out.start_time = run.started;
@@ -137,6 +141,7 @@ api::TaskStatus BuildStatus(const api::Task& task, const std::optional<control::
     status.run = BuildRun(task, *run, !shows_outcome);
     if (shows_outcome) AddOutcome(*run, status);
   }
+  if (situation.wait) status.approval = control::AwaitedBy(*situation.wait);
   if (situation.stage == Stage::kRejected) {
     status.failure = api::Failure{api::FailureClass::kInvalid, situation.reason, Cut(situation.message)};
   }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "api/task.h"
+#include "control/approvals.h"
 #include "control/run_record.h"
 
 namespace ybis::op {
@@ -25,7 +26,8 @@ struct Situation {
   Stage stage = Stage::kQueued;
   std::string reason;  ///< CamelCase; goes into the conditions
   std::string message;
-  bool stalled = false;  ///< nothing will happen until somebody does something
+  bool stalled = false;                 ///< nothing will happen until somebody does something
+  std::optional<control::Wait> wait{};  ///< of kBlocked: what a person is asked to decide
 };
 
 bool InProgress(Stage stage);

@@ -66,6 +66,11 @@ std::string CommitMessage(const api::RunOrder& order, const api::Checkpoint& che
   if (!summary.empty()) message += summary + "\n\n";
   message +=
       fmt::format("Ybis-Task: {}/{}\nYbis-Run: {}\n", order.task_namespace, order.task_name, order.run_id);
+  const json approval = checkpoint.state->value(json::json_pointer("/@run/approval"), json::object());
+  for (const json& approver : approval.value("approvers", json::array())) {
+    if (approver.is_string())
+      message += fmt::format("Ybis-Approved-By: {}\n", Subject(approver.get<std::string>()));
+  }
   return message;
 }
 

@@ -3,7 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/log_context.h"
+#include "runner/engine/approval.h"
 #include "runner/engine/delivery.h"
+#include "runner/engine/sync_events.h"
 #include "runner/engine/walk.h"
 
 namespace ybis::runner {
@@ -11,10 +14,30 @@ namespace {
 
 using nlohmann::json;
 
+/// A new run that goes on from an earlier run's checkpoint and has not got beyond it.
+bool BeginsInTheMiddle(const api::ClaimResponse& claim) {
+  const std::string& node = claim.order.spec.rerun_from;
+  return claim.checkpoint && !node.empty() && claim.checkpoint->next_node == node;
+}
+
 api::Checkpoint StartOf(const api::ClaimResponse& claim) {
-  if (claim.checkpoint) return *claim.checkpoint;
+  if (claim.checkpoint && !BeginsInTheMiddle(claim)) return *claim.checkpoint;
+  if (claim.checkpoint) {
+    api::Checkpoint checkpoint = *claim.checkpoint;
+    json state = checkpoint.state ? *checkpoint.state : json::object();
+    state.erase("usage");  // the earlier run paid that
+    checkpoint.state = std::make_shared<const json>(std::move(state));
+    return checkpoint;
+  }
   return {.next_node = claim.order.workflow.entry_point,
           .state = std::make_shared<const json>(json::object())};
+}
+
+/// gate.json tells that a person approved, beside the gate's own verdict.
+Outcome<void> RecordApproval(RunFolder& folder, const api::Checkpoint& checkpoint, std::stop_token stop) {
+  const auto gate = checkpoint.state->find("gate");
+  if (gate == checkpoint.state->end() || !gate->contains("approval")) return {};
+  return folder.PutArtifact("gate.json", *gate, std::move(stop));
 }
 
 /// A stop token of its own for the last words, which the run's own stop must not cut off.
@@ -38,7 +61,15 @@ ExitCode Engine::Run(std::stop_token terminate) {
   auto claim =
       api_.Claim({.runner_version = settings_.runner_version, .host = settings_.host}, stop_.token());
   if (!claim) return ClaimFailed(claim.error());
-  return RunClaimed(std::move(*claim));
+  return WaitWhenBlocked(RunClaimed(std::move(*claim)), terminate);
+}
+
+/// By now nothing is held: lease, heartbeat and worktree are given up. Whoever suspends the Job ends this
+/// process; a process that ended by itself would complete the Job.
+ExitCode Engine::WaitWhenBlocked(ExitCode code, const std::stop_token& terminate) const {
+  if (!blocked_ || settings_.wait_when_blocked <= Duration(0)) return code;
+  clock_.SleepFor(settings_.wait_when_blocked, terminate);
+  return ExitCode::kBlocked;
 }
 
 ExitCode Engine::ClaimFailed(const Error& error) const {
@@ -62,7 +93,12 @@ ExitCode Engine::ClaimFailed(const Error& error) const {
 }
 
 ExitCode Engine::RunClaimed(api::ClaimResponse claim) {
-  lease_ = {settings_.run_id, claim.epoch, claim.attempt};
+  lease_ = {.run_id = settings_.run_id,
+            .epoch = claim.epoch,
+            .attempt = claim.attempt,
+            .trace_id = claim.order.trace_id,
+            .has_past = claim.attempt > 1 || claim.checkpoint || !claim.order.spec.rerun_from.empty()};
+  log::SetContext("traceID", lease_.trace_id);
   Heartbeat heartbeat(api_, clock_, claim.epoch,
                       std::chrono::seconds(std::max<int64_t>(1, claim.heartbeat_seconds)),
                       {.on_cancel = [this] { stop_.Request(StopCause::kCancelled); },
@@ -85,6 +121,13 @@ Outcome<api::FinishReport> Engine::WalkAndDeliver(const api::ClaimResponse& clai
   YBIS_PASS(journal.Load(stop));
   journal.Info("run claimed",
                {{"run", lease_.run_id}, {"epoch", lease_.epoch}, {"next", checkpoint.next_node}});
+  if (claim.decision) {
+    checkpoint = ApplyDecision(claim.order, checkpoint, *claim.decision);
+    journal.Info("a person has decided", {{"decision", ToString(claim.decision->decision)},
+                                          {"approvers", claim.decision->approvers},
+                                          {"next", checkpoint.next_node}});
+    YBIS_PASS(RecordApproval(folder, checkpoint, stop));
+  }
   if (claim.checkpoint) known_ = ReportOf({}, checkpoint);
   const bool walked = checkpoint.next_node.empty();
   if (walked && Conclude(claim.order, checkpoint).kind != Conclusion::Kind::kDeliver) {
@@ -97,6 +140,10 @@ Outcome<api::FinishReport> Engine::WalkAndDeliver(const api::ClaimResponse& clai
       fmt::format("worktree:{}", lease_.attempt), "GIT_WORKTREE_CREATED",
       fmt::format("worktree of {} made", workspace->tree().base_commit()),
       {{"commit", workspace->tree().base_commit()}, {"branch", workspace->tree().branch()}}, stop));
+  YBIS_PASS(TellSync(workspace->sync(), workspace->tree().base_commit(), journal, stop));
+  if (BeginsInTheMiddle(claim)) {
+    YBIS_PASS(folder.PutArtifact("patch.diff", claim.checkpoint->patch, stop));
+  }
   Walk walk({.order = claim.order,
              .api = api_,
              .commands = commands_,
@@ -104,6 +151,7 @@ Outcome<api::FinishReport> Engine::WalkAndDeliver(const api::ClaimResponse& clai
              .folder = folder,
              .journal = journal,
              .tree = workspace->tree(),
+             .checkout = workspace->checkout(),
              .on_node = [&](const std::string& node) { heartbeat.SetNode(node); }},
             std::move(checkpoint));
   const Outcome<void> walk_result = walk.Run(stop);
@@ -132,6 +180,7 @@ Outcome<api::FinishReport> Engine::Close(const api::RunOrder& order, const api::
 ExitCode Engine::FinishRun(api::FinishReport report, std::stop_token stop) {
   report.epoch = lease_.epoch;
   const Status finished = api_.Finish(report, std::move(stop));
+  blocked_ = finished && report.outcome == "Blocked";
   if (finished) return report.outcome == "Failed" ? ExitCode::kTaskFailed : ExitCode::kDone;
   log::Error("the finish could not be reported",
              {{"run", lease_.run_id}, {"error", finished.error().message}});

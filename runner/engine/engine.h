@@ -21,6 +21,8 @@ struct EngineSettings {
   std::string runner_version;
   std::string host;  ///< pod or machine, for people
   WorkspaceSettings workspace;
+  Duration wait_when_blocked{
+      0};  ///< after a finish with Blocked, for SIGTERM; then the exit code is kBlocked
   Duration goodbye_timeout{std::chrono::seconds(10)};  ///< for giving the lease back after a stop
 };
 
@@ -35,6 +37,7 @@ class Engine {
   ExitCode Run(std::stop_token terminate);
 
  private:
+  ExitCode WaitWhenBlocked(ExitCode code, const std::stop_token& terminate) const;
   ExitCode ClaimFailed(const Error& error) const;
   ExitCode RunClaimed(api::ClaimResponse claim);
   Outcome<api::FinishReport> WalkAndDeliver(const api::ClaimResponse& claim, Heartbeat& heartbeat);
@@ -52,6 +55,7 @@ class Engine {
   Clock& clock_;
   RunStop stop_;
   RunLease lease_;
+  bool blocked_ = false;                    ///< the finish said so
   std::optional<api::FinishReport> known_;  ///< what the last checkpoint tells, for a failed run's report
 };
 

@@ -134,7 +134,7 @@ Fault FaultOf(FaultSource source, const Error& error) {
           {FailureClass::kInfra, std::string(DefaultReason(source)), Message(error.message, "")}};
 }
 
-Fault TaskFault(api::FailureClass failure_class, std::string reason, std::string message) {
+Fault TaskFault(api::FailureClass failure_class, std::string reason, const std::string& message) {
   return {FaultKind::kFail, {failure_class, std::move(reason), Message(message, "")}};
 }
 

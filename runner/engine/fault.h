@@ -27,7 +27,7 @@ enum class FaultSource { kRunApi, kRepository, kModel, kSandbox, kWorkspace };
 Fault FaultOf(FaultSource source, const Error& error);
 
 /// A failure of the task itself.
-Fault TaskFault(api::FailureClass failure_class, std::string reason, std::string message);
+Fault TaskFault(api::FailureClass failure_class, std::string reason, const std::string& message);
 
 template <class T>
 using Outcome = tl::expected<T, Fault>;

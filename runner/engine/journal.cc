@@ -21,11 +21,12 @@ Outcome<void> Journal::Load(std::stop_token stop) {
 
 void Journal::Append(std::string_view level, std::string_view message, const json& fields) {
   if (lines_.size() > kMaxBytes) return;
-  const json line = {{"time", FormatRfc3339Micro(clock_.Now())},
-                     {"level", level},
-                     {"message", message},
-                     {"attempt", folder_.lease().attempt},
-                     {"fields", fields}};
+  json line = {{"time", FormatRfc3339Micro(clock_.Now())},
+               {"level", level},
+               {"message", message},
+               {"attempt", folder_.lease().attempt},
+               {"fields", fields}};
+  if (!folder_.lease().trace_id.empty()) line["traceID"] = folder_.lease().trace_id;
   lines_ += log::Redact(DumpJson(line));
   lines_ += '\n';
 }

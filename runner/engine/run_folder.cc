@@ -51,7 +51,7 @@ Outcome<void> RunFolder::PutArtifact(const std::string& name, const json& value,
 
 Outcome<std::string> RunFolder::GetArtifact(const std::string& name, std::stop_token stop) {
   if (auto bytes = ReadFile(path_ / "artifacts" / name)) return std::move(*bytes);
-  if (lease_.attempt <= 1) return std::string();
+  if (!lease_.has_past) return std::string();
   auto bytes = api_->GetArtifact(name, std::move(stop));
   if (bytes) return std::move(*bytes);
   if (bytes.error().code == ErrorCode::kNotFound) return std::string();

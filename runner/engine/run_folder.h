@@ -15,6 +15,8 @@ struct RunLease {
   std::string run_id;
   int64_t epoch = 0;
   int64_t attempt = 1;
+  std::string trace_id;   ///< stands in every line of the log; may be empty
+  bool has_past = false;  ///< an earlier attempt, or an earlier run that this one goes on from
 };
 
 /// Writes a run's files and uploads them. Not thread-safe; the API must outlive it.

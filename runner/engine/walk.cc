@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "base/json.h"
+#include "runner/engine/approval.h"
+#include "runner/engine/conclusion.h"
 #include "runner/engine/run_stop.h"
 #include "workflow/graph.h"
 
@@ -64,7 +66,8 @@ Outcome<Walk::Step> Walk::NextStep() const {
   }
   const auto visited = checkpoint_.visits.find(step.node->name);
   step.visit = (visited == checkpoint_.visits.end() ? 0 : visited->second) + 1;
-  const int64_t cap = workflow::VisitCap(workflow, *step.node, parts_.order.spec.limits.max_repairs);
+  const int64_t cap =
+      workflow::VisitCap(workflow, *step.node, parts_.order.spec.limits.max_repairs) + Revisions(checkpoint_);
   if (step.visit > cap) {
     return FaultUnexpected(
         TaskFault(api::FailureClass::kAgent, "VisitLimitReached",
@@ -80,7 +83,8 @@ int64_t Walk::RepairsLeft(const api::NodeSpec& gate) const {
     const auto visited = checkpoint_.visits.find(target->name);
     const int64_t used = visited == checkpoint_.visits.end() ? 0 : visited->second;
     const int64_t cap =
-        workflow::VisitCap(parts_.order.workflow, *target, parts_.order.spec.limits.max_repairs);
+        workflow::VisitCap(parts_.order.workflow, *target, parts_.order.spec.limits.max_repairs) +
+        Revisions(checkpoint_);
     return std::max<int64_t>(0, cap - used);
   }
   return 0;
@@ -88,6 +92,7 @@ int64_t Walk::RepairsLeft(const api::NodeSpec& gate) const {
 
 Outcome<NodeOutput> Walk::RunNode(Step& step, std::stop_token stop) {
   ModelCaller model(parts_.api, parts_.folder.lease().epoch, step.node->name, step.visit);
+  ProjectFiles project(parts_.checkout, parts_.tree, parts_.journal);
   NodeContext context{.order = parts_.order,
                       .node = *step.node,
                       .state = *checkpoint_.state,
@@ -97,7 +102,8 @@ Outcome<NodeOutput> Walk::RunNode(Step& step, std::stop_token stop) {
                       .commands = parts_.commands,
                       .model = model,
                       .folder = parts_.folder,
-                      .journal = parts_.journal};
+                      .journal = parts_.journal,
+                      .project = project};
   std::stop_source node_stop;
   std::atomic<bool> timed_out = false;
   const std::stop_callback pass_on(stop, [&] { node_stop.request_stop(); });
@@ -138,6 +144,11 @@ Outcome<void> Walk::TakePatch(const Step& step, bool failed, json& state, std::s
 /// The next node's name, or "" when the walk ends here; what ends it is put into the state.
 std::string Walk::Route(const Step& step, const NodeOutput* output, const Fault* fault, json& state) const {
   using Kind = workflow::NextStep::Kind;
+  if (output != nullptr && output->waits) {
+    state[kRunState]["waiting"] = {{"node", step.node->name},
+                                   {"message", output->state.value("message", "")}};
+    return {};
+  }
   const std::string decision = output != nullptr ? output->decision : "";
   const workflow::NodeOutcome outcome{.error = fault != nullptr,
                                       .approved = decision.empty() || decision == "approved",
@@ -206,6 +217,14 @@ Outcome<void> Walk::RunStep(std::stop_token stop) {
         "node failed",
         {{"node", step.node->name}, {"reason", fault->failure.reason}, {"error", fault->failure.message}});
   }
+  json& run = state[kRunState];
+  if (!run.is_object()) run = json::object();
+  run.erase("waiting");  // of a run that this one began from
+  if (step.node->type == "gate" && output != nullptr) {
+    run["gateNode"] = step.node->name;
+    run.erase("approval");  // whoever approved has not seen this verdict
+  }
+  run["lastNode"] = step.node->name;
   checkpoint_.next_node = Route(step, output, fault, state);
   checkpoint_.state = std::make_shared<const json>(std::move(state));
   checkpoint_.seq += 1;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "runner/engine/fault.h"
 #include "runner/engine/journal.h"
+#include "runner/engine/project_files.h"
 #include "runner/engine/run_folder.h"
 #include "runner/nodes/node.h"
 
@@ -22,6 +23,7 @@ struct WalkParts {
   RunFolder& folder;
   Journal& journal;
   git::Worktree& tree;
+  const git::Checkout* checkout = nullptr;               ///< whose files may be asked for; null = nobody's
   std::function<void(const std::string& node)> on_node;  ///< before each node
 };
 

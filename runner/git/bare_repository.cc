@@ -25,6 +25,15 @@ constexpr std::chrono::milliseconds kLockPoll{20};
 
 // Points at the base commit once all of its objects are there; nothing else does.
 constexpr const char* kBaseRef = "refs/ybis/base";
+constexpr const char* kAdoptedRef = "refs/ybis/adopted";
+
+// The other side of a fetch or push to a folder is a git of ours with that repository's configuration and
+// hooks: they are somebody's, and none of them is to run with the runner's rights, nor any file they name to
+// be read.
+constexpr std::string_view kOtherSide =
+    "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true "
+    "-c core.attributesFile=/dev/null -c core.excludesFile=/dev/null -c receive.autogc=false -c gc.auto=0 "
+    "-c gc.recentObjectsHook= -c maintenance.auto=false";
 
 constexpr std::string_view kConfig =
     "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n\tlogAllRefUpdates = false\n";
@@ -125,6 +134,12 @@ struct BareRepository::State {
             .anonymous = credentials.anonymous()};
   }
 
+  void AddUploadPack(std::vector<std::string>& arguments) const {
+    if (url.transport == Transport::kFile) {
+      arguments.push_back(fmt::format("--upload-pack={} upload-pack", kOtherSide));
+    }
+  }
+
   /// An init that was killed half-way leaves a folder that is no repository: it starts over.
   Status MakeRepository(std::stop_token stop) const {
     YBIS_ASSIGN(const ProcessResult look, program.RunLocal(Call({"rev-parse", "--git-dir"}), stop));
@@ -166,7 +181,9 @@ struct BareRepository::State {
 
   Result<RemoteRefs> ListRemote(std::vector<std::string> patterns, const std::string& ref,
                                 std::stop_token stop) const {
-    std::vector<std::string> arguments = {"ls-remote", "--symref", "--quiet", "--", url.text};
+    std::vector<std::string> arguments = {"ls-remote", "--symref", "--quiet"};
+    AddUploadPack(arguments);
+    arguments.insert(arguments.end(), {"--", url.text});
     arguments.insert(arguments.end(), patterns.begin(), patterns.end());
     YBIS_ASSIGN(ProcessResult result, program.RunNetwork(Call(std::move(arguments)), url, credentials, stop));
     if (result.exit_code != 0) return Fail(ClassifyGitFailure(result, Attempt("list the refs of", ref)));
@@ -180,6 +197,7 @@ struct BareRepository::State {
     GitCall call = Call({"fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
                          "--no-auto-maintenance", "--update-shallow", "--progress", "--force"});
     if (depth > 0) call.arguments.push_back(fmt::format("--depth={}", depth));
+    AddUploadPack(call.arguments);
     call.arguments.insert(call.arguments.end(), {"--", url.text});
     call.arguments.insert(call.arguments.end(), refspecs.begin(), refspecs.end());
     call.progress = progress;
@@ -299,6 +317,14 @@ const fs::path& BareRepository::directory() const { return state_->directory; }
 const RepositoryUrl& BareRepository::url() const { return state_->url; }
 const GitProgram& BareRepository::program() const { return state_->program; }
 const std::string& BareRepository::base_commit() const { return state_->base_commit; }
+Status BareRepository::AdoptBase(const std::string& commit, std::stop_token stop) {
+  if (!IsFullSha(commit)) return Fail(ErrorCode::kInvalid, "base: not a full commit name: " + commit);
+  YBIS_TRY(state_->program.OutputOf(state_->Call({"update-ref", kAdoptedRef, commit}), std::move(stop))
+               .map([](const std::string&) {}));
+  state_->base_commit = commit;
+  return {};
+}
+
 const std::string& BareRepository::default_branch() const { return state_->default_branch; }
 const std::string& BareRepository::resolved_ref() const { return state_->resolved_ref; }
 
@@ -335,8 +361,11 @@ Result<PushResult> BareRepository::Push(const std::string& commit, const std::st
   if (before && before != expected) return Conflict(state_->url, branch, before);
   const std::string name = "refs/heads/" + branch;
   GitCall call = state_->Call({"push", "--porcelain", "--no-verify", "--no-recurse-submodules",
-                               fmt::format("--force-with-lease={}:{}", name, before.value_or("")), "--",
-                               state_->url.text, fmt::format("{}:{}", commit, name)});
+                               fmt::format("--force-with-lease={}:{}", name, before.value_or(""))});
+  if (state_->url.transport == Transport::kFile) {
+    call.arguments.push_back(fmt::format("--receive-pack={} receive-pack", kOtherSide));
+  }
+  call.arguments.insert(call.arguments.end(), {"--", state_->url.text, fmt::format("{}:{}", commit, name)});
   YBIS_ASSIGN(const ProcessResult result,
               state_->program.RunNetwork(call, state_->url, state_->credentials, stop));
   if (result.exit_code == 0 && !result.timed_out) return PushResult{.branch = branch, .commit = commit};

@@ -48,6 +48,9 @@ class BareRepository {
   const GitProgram& program() const;
   /// The commit that the run starts from: 40 hexadecimal digits.
   const std::string& base_commit() const;
+  /// Makes a commit of this repository what base_commit() names from now on: one that was made on top of the
+  /// fetched commit and that the server does not have.
+  Status AdoptBase(const std::string& commit, std::stop_token stop);
   /// Of the server, without refs/heads/; empty when its HEAD names no branch or a `commit` was there already.
   const std::string& default_branch() const;
   /// The full name that the ref was found under (refs/heads/main); empty for a commit.

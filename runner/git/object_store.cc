@@ -247,6 +247,22 @@ Result<std::string> ObjectStore::WriteBlob(std::string_view bytes) {
   return Text(id);
 }
 
+std::string ObjectStore::NameOfBlob(std::string_view bytes) {
+  git_oid id{};
+  git_odb_hash(&id, bytes.data(), bytes.size(), GIT_OBJECT_BLOB);
+  return Text(id);
+}
+
+Result<TimePoint> ObjectStore::TimeOf(const std::string& commit) const {
+  YBIS_ASSIGN(const git_oid id, ParseId(commit));
+  git_commit* object = nullptr;
+  if (const int code = git_commit_lookup(&object, state_->repository.get(), &id); code != 0) {
+    return FailGit("read commit " + commit, code);
+  }
+  const CommitObject owned(object);
+  return TimePoint(std::chrono::seconds(git_commit_time(object)));
+}
+
 Result<std::string> ObjectStore::UpdateTree(const std::string& tree, const std::vector<TreeChange>& changes) {
   YBIS_ASSIGN(const Tree from, FindTree(state_->repository.get(), tree));
   git_index* raw = nullptr;
@@ -350,7 +366,10 @@ Result<std::vector<IndexEntry>> ReadIndex(const std::filesystem::path& path) {
                        .ctime_seconds = entry.ctime.seconds,
                        .ctime_nanoseconds = entry.ctime.nanoseconds,
                        .inode = entry.ino,
-                       .size = entry.file_size});
+                       .size = entry.file_size,
+                       .stage = git_index_entry_stage(&entry),
+                       .hidden = (entry.flags & GIT_INDEX_ENTRY_VALID) != 0 ||
+                                 (entry.flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0});
   }
   return entries;
 }

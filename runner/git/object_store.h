@@ -28,6 +28,8 @@ struct IndexEntry {
   int64_t mtime_seconds = 0, mtime_nanoseconds = 0;
   int64_t ctime_seconds = 0, ctime_nanoseconds = 0;
   uint32_t inode = 0, size = 0;
+  int stage = 0;        ///< not 0: one side of a conflict
+  bool hidden = false;  ///< git was told not to look at the file (skip-worktree, assume-unchanged)
 };
 
 enum class PatchForm {
@@ -46,6 +48,10 @@ class ObjectStore {
 
   Result<std::string> TreeOf(const std::string& commit) const;
   Result<std::string> WriteBlob(std::string_view bytes);
+  /// The name that a blob of these bytes has; nothing is written.
+  static std::string NameOfBlob(std::string_view bytes);
+  /// When a commit was made.
+  Result<TimePoint> TimeOf(const std::string& commit) const;
   /// `tree` with the changes made; paths are checked.
   Result<std::string> UpdateTree(const std::string& tree, const std::vector<TreeChange>& changes);
   /// kNotFound, kTooLarge, kInvalid (not a file).

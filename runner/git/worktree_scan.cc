@@ -7,40 +7,16 @@
 #include <algorithm>
 #include <system_error>
 
+#include "runner/git/entry_match.h"
+
 namespace ybis::git {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr unsigned kRegular = 0100644;
-constexpr unsigned kExecutable = 0100755;
-constexpr unsigned kSymlink = 0120000;
-constexpr unsigned kSubmodule = 0160000;
-
 constexpr size_t kMaxListBytes = 64 * 1024 * 1024;
 // Repositories within repositories; git lists each only down to the next.
 constexpr int kMaxNesting = 16;
-
-/// git's mode for a file; 0 for what git does not keep (folders, sockets, devices).
-unsigned ModeOf(const struct stat& info) {
-  if (S_ISLNK(info.st_mode)) return kSymlink;
-  if (!S_ISREG(info.st_mode)) return 0;
-  return (info.st_mode & S_IXUSR) != 0 ? kExecutable : kRegular;
-}
-
-/// Whether the file is surely the one that git checked out. The change time cannot be set by a program, so
-/// putting the modification time back hides nothing.
-bool IsUntouched(const IndexEntry& entry, const struct stat& info, const struct timespec& index_written) {
-  const bool same =
-      entry.mode == ModeOf(info) && entry.size == static_cast<uint32_t>(info.st_size) &&
-      entry.inode == static_cast<uint32_t>(info.st_ino) && entry.mtime_seconds == info.st_mtim.tv_sec &&
-      entry.mtime_nanoseconds == info.st_mtim.tv_nsec && entry.ctime_seconds == info.st_ctim.tv_sec &&
-      entry.ctime_nanoseconds == info.st_ctim.tv_nsec;
-  if (!same) return false;
-  // Written in the same tick as the index: a later change may carry the same times.
-  return info.st_ctim.tv_sec < index_written.tv_sec ||
-         (info.st_ctim.tv_sec == index_written.tv_sec && info.st_ctim.tv_nsec < index_written.tv_nsec);
-}
 
 /// Reads files into blobs and keeps the caps.
 class Reader {
@@ -50,7 +26,7 @@ class Reader {
 
   Result<TreeChange> Read(const std::string& path, const struct stat& info) {
     const unsigned mode = ModeOf(info);
-    if (mode == kSymlink) {
+    if (mode == kModeSymlink) {
       YBIS_ASSIGN(const std::string target, root_.ReadLink(path));
       return Store(path, mode, target);
     }
@@ -84,25 +60,6 @@ class Reader {
   size_t files_ = 0;
 };
 
-Result<struct timespec> WriteTime(const fs::path& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
-    return Fail(ErrorCode::kInternal,
-                fmt::format("{}: {}", path.string(), std::generic_category().message(errno)));
-  }
-  return info.st_mtim;
-}
-
-std::vector<std::string> SplitNul(std::string_view text) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t end = text.find('\0');
-    parts.emplace_back(text.substr(0, end));
-    text.remove_prefix(end == text.npos ? text.size() : end + 1);
-  }
-  return parts;
-}
-
 Status Stopped(const std::stop_token& stop) {
   if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "reading the worktree: stopped");
   return {};
@@ -118,7 +75,7 @@ Result<std::vector<TreeChange>> WorktreeScan::Changes(ObjectStore& store, const 
   Reader reader(root_, store, limits);
   std::vector<TreeChange> changes;
   for (const IndexEntry& entry : entries) {
-    if (entry.mode == kSubmodule) continue;
+    if (entry.mode == kModeSubmodule) continue;
     YBIS_ASSIGN(const std::optional<struct stat> info, root_.Stat(entry.path));
     if (!info || ModeOf(*info) == 0) {
       changes.push_back({.path = entry.path, .mode = 0, .blob = {}});
@@ -143,7 +100,7 @@ Result<std::vector<std::string>> WorktreeScan::Paths(std::stop_token stop) const
   YBIS_ASSIGN(const std::vector<IndexEntry> entries, ReadIndex(places_.git_dir / "index"));
   YBIS_ASSIGN(std::vector<std::string> paths, Untracked(stop));
   for (const IndexEntry& entry : entries) {
-    if (entry.mode == kSubmodule) continue;
+    if (entry.mode == kModeSubmodule) continue;
     YBIS_ASSIGN(const std::optional<struct stat> info, root_.Stat(entry.path));
     if (info && ModeOf(*info) != 0) paths.push_back(entry.path);
   }
@@ -152,7 +109,7 @@ Result<std::vector<std::string>> WorktreeScan::Paths(std::stop_token stop) const
 }
 
 Result<std::vector<std::string>> WorktreeScan::Untracked(std::stop_token stop) const {
-  YBIS_TRY(CheckIgnoreFiles(stop));
+  YBIS_TRY(CheckIgnoreFiles(root_, stop));
   std::vector<std::string> paths;
   YBIS_TRY(ListUntracked("", 0, paths, std::move(stop)));
   return paths;
@@ -183,10 +140,9 @@ Status WorktreeScan::ListUntracked(const std::string& below, int depth, std::vec
   return {};
 }
 
-/// git opens every .gitignore it meets; one that is a pipe or a device would hold it forever.
-Status WorktreeScan::CheckIgnoreFiles(std::stop_token stop) const {
+Status CheckIgnoreFiles(const ConfinedRoot& root, std::stop_token stop) {
   std::error_code error;
-  const fs::path top = fmt::format("/proc/self/fd/{}", root_.fd());
+  const fs::path top = fmt::format("/proc/self/fd/{}", root.fd());
   auto it = fs::recursive_directory_iterator(top / "", fs::directory_options::skip_permission_denied, error);
   for (; !error && it != fs::end(it); it.increment(error)) {
     YBIS_TRY(Stopped(stop));

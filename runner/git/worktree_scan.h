@@ -19,6 +19,10 @@ struct WorktreePlaces {
   std::filesystem::path git_dir;  ///< <bare>/worktrees/<name>; holds the index
 };
 
+/// git opens every .gitignore it meets; one that is a pipe or a device would hold it forever. kInvalid names
+/// it.
+Status CheckIgnoreFiles(const ConfinedRoot& root, std::stop_token stop);
+
 /// One reading of a worktree. References must outlive it; not thread-safe.
 class WorktreeScan {
  public:
@@ -37,7 +41,6 @@ class WorktreeScan {
   Result<std::vector<std::string>> Untracked(std::stop_token stop) const;
   Status ListUntracked(const std::string& below, int depth, std::vector<std::string>& out,
                        std::stop_token stop) const;
-  Status CheckIgnoreFiles(std::stop_token stop) const;
 
   const GitProgram& program_;
   const WorktreePlaces& places_;

@@ -26,6 +26,7 @@ std::vector<FileText> FilesToShow(const NodeContext& context, const RepositoryFa
 
 /// adapter llm: a model answers with edits.
 Outcome<NodeOutput> ExecuteByModel(NodeContext& context, std::stop_token stop) {
+  YBIS_PASS(BringMissing(context, PlannedPaths(context), stop));
   YBIS_TAKE(const RepositoryFacts facts, ReadFacts(context.tree, stop));
   YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, const PreparedPrompt prompt,
                     BuiltInPrompt("executor",

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "runner/engine/fault.h"
 #include "runner/engine/journal.h"
+#include "runner/engine/project_files.h"
 #include "runner/engine/run_folder.h"
 #include "runner/git/worktree.h"
 #include "runner/nodes/command_runner.h"
@@ -28,6 +29,7 @@ struct NodeContext {
   ModelCaller& model;
   RunFolder& folder;
   Journal& journal;
+  ProjectFiles& project;
 };
 
 /// What a node produced.
@@ -36,6 +38,7 @@ struct NodeOutput {
   nlohmann::json input;    ///< an object: what went in, by digest where it is big; input.json
   nlohmann::json summary;  ///< an object: the small form for the record
   std::string decision;    ///< of a gate, else empty
+  bool waits = false;      ///< the walk stops here for a person
 };
 
 using NodeFunction = Outcome<NodeOutput> (*)(NodeContext& context, std::stop_token stop);
@@ -64,6 +67,7 @@ Outcome<NodeOutput> RunRepair(NodeContext& context, std::stop_token stop);
 Outcome<NodeOutput> RunVerifier(NodeContext& context, std::stop_token stop);
 Outcome<NodeOutput> RunGate(NodeContext& context, std::stop_token stop);
 Outcome<NodeOutput> RunCommand(NodeContext& context, std::stop_token stop);
+Outcome<NodeOutput> RunHumanApproval(NodeContext& context, std::stop_token stop);
 Outcome<NodeOutput> RunPassthrough(NodeContext& context, std::stop_token stop);
 
 }  // namespace ybis::runner

@@ -47,6 +47,14 @@ std::vector<std::string> PlannedPaths(const NodeContext& context) {
   return paths;
 }
 
+Outcome<void> BringMissing(NodeContext& context, const std::vector<std::string>& paths,
+                           std::stop_token stop) {
+  for (const std::string& path : paths) {
+    YBIS_PASS(context.project.Bring(path, stop).map([](bool) {}));
+  }
+  return {};
+}
+
 json PromptInput(const PreparedPrompt& prompt) {
   return {{"prompt", prompt.name},
           {"promptVersion", prompt.version},
@@ -65,11 +73,23 @@ namespace {
 
 constexpr int kMaxEditReasks = 2;
 
+/// The files that edits start from. Whole files and deletions need none.
+std::vector<std::string> Targets(const std::vector<Edit>& edits) {
+  std::vector<std::string> paths;
+  for (const Edit& edit : edits) {
+    if (const auto* replace = std::get_if<SearchReplace>(&edit)) paths.push_back(replace->path);
+    if (const auto* rename = std::get_if<RenameFile>(&edit)) paths.push_back(rename->from);
+  }
+  return paths;
+}
+
 /// What is wrong with the edits of an answer, or "" with the plan to apply in `plan`.
-Outcome<std::string> CheckEdits(const EditEngine& engine, const json& answer, EditPlan& plan) {
+Outcome<std::string> CheckEdits(NodeContext& context, const EditEngine& engine, const json& answer,
+                                EditPlan& plan, std::stop_token stop) {
   const auto edits = ParseEdits(answer);
   if (!edits) return edits.error().message;
   if (edits->empty()) return std::string("the list of edits is empty");
+  YBIS_PASS(BringMissing(context, Targets(*edits), std::move(stop)));
   auto planned = engine.Plan(*edits);
   if (!planned) {
     if (planned.error().code == ErrorCode::kTooLarge) return planned.error().message;
@@ -97,9 +117,10 @@ json ChangeList(const std::vector<FileChange>& changes) {
 Outcome<NodeOutput> AskForEdits(NodeContext& context, const PreparedPrompt& prompt, std::stop_token stop) {
   const EditEngine engine(context.tree.root_fd());
   EditPlan plan;
-  YBIS_TAKE(const json answer, context.model.Ask(
-                                   prompt, BuiltInSchema("edits"), kMaxEditReasks, "EditsRejected",
-                                   [&](const json& edits) { return CheckEdits(engine, edits, plan); }, stop));
+  YBIS_TAKE(const json answer,
+            context.model.Ask(
+                prompt, BuiltInSchema("edits"), kMaxEditReasks, "EditsRejected",
+                [&](const json& edits) { return CheckEdits(context, engine, edits, plan, stop); }, stop));
   YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, const auto changes, engine.Apply(plan));
   NodeOutput out;
   out.state = {{"patchId", plan.patch_id}, {"changes", ChangeList(changes)}};

@@ -18,6 +18,9 @@ std::string ChecksText(const NodeContext& context, const RepositoryFacts& facts)
 /// Paths that the plan names, in its order, those to create left out.
 std::vector<std::string> PlannedPaths(const NodeContext& context);
 
+/// Has files of the list that are missing from the worktree brought from the task's checkout, if it has one.
+Outcome<void> BringMissing(NodeContext& context, const std::vector<std::string>& paths, std::stop_token stop);
+
 /// Facts about a prompt for input.json: name, version, digests of its parts.
 nlohmann::json PromptInput(const PreparedPrompt& prompt);
 /// Facts about the calls for the summary: model, calls, tokens, cost, whether replayed.

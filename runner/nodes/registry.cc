@@ -11,6 +11,7 @@ constexpr NodeType kTypes[] = {
     {"verifier", RunVerifier, Effect::kScratches},
     {"gate", RunGate, Effect::kReads},
     {"command", RunCommand, Effect::kEdits},
+    {"human_approval", RunHumanApproval, Effect::kReads},
     {"passthrough", RunPassthrough, Effect::kReads},
 };
 

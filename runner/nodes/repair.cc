@@ -40,11 +40,20 @@ std::string Findings(const json& state) {
   return out.empty() ? "(none was recorded)\n" : out;
 }
 
+/// What a person asked for when they sent the change back; it holds for every later round too.
+std::string FeedbackText(const json& state) {
+  const json revision = state.value(json::json_pointer("/@run/revision"), json::object());
+  const std::string feedback = revision.value("feedback", "");
+  if (feedback.empty()) return {};
+  return "A person looked at the change and asks for this:\n" + feedback + "\n\n";
+}
+
 }  // namespace
 
 Outcome<NodeOutput> RunRepair(NodeContext& context, std::stop_token stop) {
   YBIS_ASSIGN_FAULT(FaultSource::kRepository, const git::WorktreeDiff diff,
                     context.tree.Diff(size_t{16} * 1024 * 1024, stop));
+  YBIS_PASS(BringMissing(context, PlannedPaths(context), stop));
   std::vector<std::string> wanted;
   for (const git::FileChange& file : diff.files) wanted.push_back(file.path);
   for (const std::string& path : PlannedPaths(context)) wanted.push_back(path);
@@ -59,6 +68,7 @@ Outcome<NodeOutput> RunRepair(NodeContext& context, std::stop_token stop) {
                                    {"spec", SpecText(context)},
                                    {"round", std::to_string(context.visit)},
                                    {"findings", Findings(context.state)},
+                                   {"feedback", FeedbackText(context.state)},
                                    {"diff", Fence(cut ? "diff (only its head is shown)" : "diff", diff_text)},
                                    {"files", FilesText(files)}},
                                   context.order.spec.parameters));

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "http/status.h"
 #include "http/url.h"
 
 namespace ybis::runner {
@@ -15,34 +16,6 @@ using nlohmann::json;
 constexpr size_t kMaxTokenBytes = 64 * 1024;
 /// A checkpoint carries a patch; the rest is small.
 constexpr JsonLimits kAnswerLimits{.max_bytes = 64 * 1024 * 1024, .max_depth = 128};
-
-ErrorCode CodeOfStatus(int status) {
-  switch (status) {
-    case 400:
-    case 422:
-      return ErrorCode::kInvalid;
-    case 401:
-    case 403:
-      return ErrorCode::kDenied;
-    case 404:
-      return ErrorCode::kNotFound;
-    case 409:
-      return ErrorCode::kConflict;
-    case 410:
-      return ErrorCode::kGone;
-    case 413:
-      return ErrorCode::kTooLarge;
-    case 429:
-      return ErrorCode::kExhausted;
-    case 501:
-      return ErrorCode::kUnsupported;
-    case 408:
-    case 504:
-      return ErrorCode::kTimeout;
-    default:
-      return status >= 500 ? ErrorCode::kUnavailable : ErrorCode::kInvalid;
-  }
-}
 
 ErrorCode CodeFromName(std::string_view name, ErrorCode fallback) {
   for (int code = 0; code <= static_cast<int>(ErrorCode::kInternal); ++code) {
@@ -55,7 +28,7 @@ ErrorCode CodeFromName(std::string_view name, ErrorCode fallback) {
 /// status.
 Error ErrorOf(const http::ClientResponse& response, const std::string& what) {
   Error error =
-      Fail(CodeOfStatus(response.status), fmt::format("{}: HTTP {}", what, response.status)).value();
+      Fail(http::CodeOfStatus(response.status), fmt::format("{}: HTTP {}", what, response.status)).value();
   error.retry_after = response.RetryAfter();
   const auto body = ParseJson(response.body, what, {.max_bytes = 64 * 1024, .max_depth = 8});
   if (!body || !body->is_object() || !body->contains("error") || !(*body)["error"].is_object()) return error;
@@ -179,6 +152,7 @@ Result<api::ModelResponse> HttpRunApi::CallModel(const api::ModelRequest& reques
   Call call = Post("model", api::ToJson(request));
   call.timeout = settings_.model_timeout;
   call.bound = std::max(call.bound, settings_.model_timeout);
+  call.answered_bound = settings_.model_answered_bound;
   call.pooled = false;
   YBIS_ASSIGN(const json answer, SendJson(call, std::move(stop)));
   return api::ParseModelResponse(answer);

@@ -14,9 +14,13 @@ struct RunApiSettings {
   std::filesystem::path token_file;  ///< read again for each request, since it is rotated
   /// How long a call is repeated while the control core cannot be reached: it may be restarting.
   RetrySettings retry;
-  /// How long a call is repeated that the control core itself answers with "try later" (a model is down): it
-  /// has tried for long already.
+  /// How long a call is repeated that the control core itself answers with "try later" (its database is
+  /// away).
   Duration answered_bound{std::chrono::minutes(3)};
+  /// The same of a model call: the gateway has tried for long already, so it is asked once more when the
+  /// pause of an endpoint that failed repeatedly is over. Then the run is given back, and its next attempt
+  /// comes later.
+  Duration model_answered_bound{std::chrono::minutes(1)};
   Duration call_timeout{std::chrono::seconds(30)};
   Duration model_timeout{
       std::chrono::minutes(10)};  ///< of one model call, the gateway's own retries included

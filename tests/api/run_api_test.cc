@@ -29,6 +29,8 @@ TEST(ClaimResponse, ReadsBackWhatItWrites) {
   claim.order.run_id = "r-1";
   claim.order.task_name = "t";
   claim.order.task_uid = "u";
+  claim.order.trace_id = "0123456789abcdef0123456789abcdef";
+  claim.order.policy.project_root = "/home/me/shop";
   claim.order.spec.objective = "x";
   claim.order.spec.repository.url = "https://h/r";
   claim.order.workflow.name = "w";
@@ -39,9 +41,35 @@ TEST(ClaimResponse, ReadsBackWhatItWrites) {
   claim.order.policy.protected_paths = {"x/**"};
   claim.order.deadline = kTime;
   claim.checkpoint = SampleCheckpoint();
+  claim.decision = ApprovalDecision{.decision = DecisionKind::kRevise,
+                                    .approvers = {"ada", "bob"},
+                                    .reason = "because",
+                                    .feedback = "keep the old port",
+                                    .subject_digest = "sha256:1",
+                                    .seq = 2,
+                                    .decided = kTime};
   const auto back = ParseClaimResponse(ToJson(claim));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(ToJson(*back), ToJson(claim));
+}
+
+TEST(ApprovalDecision, RefusesWhatNoRunnerGetsToHear) {
+  json decision = ToJson(ApprovalDecision{.subject_digest = "d", .decided = kTime});
+  ASSERT_TRUE(ParseApprovalDecision(decision));
+  decision["decision"] = "Reject";
+  EXPECT_EQ(ParseApprovalDecision(decision).error().message,
+            "decision.decision: must be one of Approve, Revise");
+  decision.erase("decision");
+  EXPECT_FALSE(ParseApprovalDecision(decision));
+}
+
+TEST(SubjectDigest, IsAnotherForEveryWait) {
+  const std::string digest = SubjectDigest("r-1", 5, "sha256:1", "blocked");
+  EXPECT_EQ(digest, SubjectDigest("r-1", 5, "sha256:1", "blocked"));
+  EXPECT_NE(digest, SubjectDigest("r-2", 5, "sha256:1", "blocked"));
+  EXPECT_NE(digest, SubjectDigest("r-1", 8, "sha256:1", "blocked"));
+  EXPECT_NE(digest, SubjectDigest("r-1", 5, "sha256:2", "blocked"));
+  EXPECT_NE(digest, SubjectDigest("r-1", 5, "sha256:1", "approved"));
 }
 
 TEST(NodeReport, ReadsBackWhatItWrites) {
@@ -67,7 +95,8 @@ TEST(FinishReport, ReadsBackWhatItWrites) {
                       .failure = Failure{FailureClass::kVerify, "VerificationFailed", "m"},
                       .result = RunResult{.decision = "rejected"},
                       .verification = VerificationResult{1, 2},
-                      .subject_digest = "d"};
+                      .subject_digest = "d",
+                      .wait_node = "gate"};
   const auto back = ParseFinishReport(ToJson(report));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(ToJson(*back), ToJson(report));

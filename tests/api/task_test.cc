@@ -18,12 +18,13 @@ json FullSpec() {
     "model": {"name": "small", "fallbacks": ["big"], "temperature": 0.5, "maxOutputTokens": 100},
     "verification": {"commands": [["pytest", "-q"], ["make"]], "timeoutSeconds": 60},
     "policy": {"protectedPaths": ["deploy/**"], "maxChangedFiles": 3, "maxDiffBytes": 1000, "network": true},
+    "approval": {"mode": "Always", "required": 2, "ttlSeconds": 3600, "reminderSeconds": 600},
     "delivery": {"mode": "Branch", "branch": "feature/x"},
     "limits": {"timeoutSeconds": 100, "maxRepairs": 0, "maxInfraRetries": 1, "maxTokens": 9, "maxCostUSD": 0.25},
     "workspace": {"size": "1Gi", "storageClassName": "fast", "medium": "Volume"},
     "runner": {"image": "x/y:1", "resources": {"limits": {"cpu": 2}}, "nodeSelector": {"a": "b"},
                "tolerations": [{"key": "k"}], "priorityClassName": "p", "runtimeClassName": "gvisor"},
-    "queueName": "q", "suspend": true, "cancel": true, "rerun": {"token": "2"}})");
+    "queueName": "q", "suspend": true, "cancel": true, "rerun": {"token": "2", "fromNode": "verify"}})");
 }
 
 TEST(ParseTaskSpec, ReadsBackWhatToJsonWrites) {
@@ -54,6 +55,35 @@ TEST(ParseTaskSpec, NamesEveryFieldThatIsWrong) {
   }
 }
 
+TEST(ParseTaskSpec, ApprovalHasDefaultsAndBounds) {
+  json spec = {{"objective", "x"}, {"repository", {{"url", "https://h/r"}}}};
+  const auto plain = ParseTaskSpec(spec);
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->approval.mode, ApprovalMode::kOnBlock);
+  EXPECT_EQ(plain->approval.required, 1);
+  EXPECT_EQ(plain->approval.ttl_seconds, 604'800);
+  EXPECT_EQ(plain->approval.reminder_seconds, 0);
+  spec["approval"] = {{"mode", "Never"}};
+  EXPECT_EQ(ParseTaskSpec(spec)->approval.mode, ApprovalMode::kNever);
+  spec["approval"] = {{"mode", "Sometimes"}, {"required", 11}, {"ttlSeconds", 9}, {"reminderSeconds", 9}};
+  const auto result = ParseTaskSpec(spec);
+  ASSERT_FALSE(result);
+  for (const char* text : {"spec.approval.mode: must be one of Never, OnBlock, Always",
+                           "spec.approval.required: must be a whole number from 1 to 10",
+                           "spec.approval.ttlSeconds: must be a whole number from 10 to 31536000",
+                           "spec.approval.reminderSeconds: must be 0 (none) or at least 10"}) {
+    EXPECT_NE(result.error().message.find(text), std::string::npos)
+        << text << " in " << result.error().message;
+  }
+}
+
+TEST(DecisionKind, ReadsBackItsName) {
+  for (const DecisionKind kind : {DecisionKind::kApprove, DecisionKind::kReject, DecisionKind::kRevise}) {
+    EXPECT_EQ(ParseDecisionKind(ToString(kind)).value(), kind);
+  }
+  EXPECT_FALSE(ParseDecisionKind("approve"));
+}
+
 TEST(ParseTaskSpec, RefusesOversizeAndNul) {
   EXPECT_FALSE(
       ParseTaskSpec({{"objective", std::string(200'000, 'x')}, {"repository", {{"url", "https://h/r"}}}}));
@@ -66,6 +96,12 @@ TEST(ParseTask, ReadsAWholeObjectWithItsStatus) {
   status.observed_generation = 2;
   status.phase = TaskPhase::kFailed;
   status.run = RunStatus{.id = "r-1", .number = 1, .attempt = 2, .job_name = "j", .node = "verify"};
+  status.approval = AwaitedDecision{.subject_digest = "sha256:5ub",
+                                    .node = "gate",
+                                    .required = 2,
+                                    .approvers = {"ada"},
+                                    .since = TimePoint(std::chrono::seconds(1'769'860'800)),
+                                    .expires = TimePoint(std::chrono::seconds(1'769'864'400))};
   status.result = RunResult{.decision = "approved", .branch = "b", .files_changed = 2};
   status.verification = VerificationResult{3, 1};
   status.usage = Usage{10, 5, 0.5, 2};

@@ -35,24 +35,12 @@ class Verbs : public ::testing::Test {
   testing::TempDir dir_;
 };
 
-const std::vector<std::vector<std::string>> kLocalVerbs = {{"run"},
-                                                           {"task", "create"},
-                                                           {"task", "list"},
-                                                           {"task", "status"},
-                                                           {"cancel"},
-                                                           {"retry"},
-                                                           {"diff"},
-                                                           {"artifacts"},
-                                                           {"events"},
-                                                           {"logs"},
-                                                           {"worker", "start"},
-                                                           {"worker", "status"},
-                                                           {"db", "status"},
-                                                           {"db", "stop"},
-                                                           {"db", "migrate"},
-                                                           {"db", "rollback"},
-                                                           {"health"},
-                                                           {"config", "show"}};
+const std::vector<std::vector<std::string>> kLocalVerbs = {
+    {"run"},           {"task", "create"}, {"task", "list"},  {"task", "status"},  {"approve"},
+    {"reject"},        {"revise"},         {"cancel"},        {"retry"},           {"diff"},
+    {"artifacts"},     {"events"},         {"logs"},          {"worker", "start"}, {"worker", "status"},
+    {"db", "status"},  {"db", "stop"},     {"db", "migrate"}, {"db", "rollback"},  {"health"},
+    {"config", "show"}};
 
 TEST_F(Verbs, EveryHelpHasAnExample) {
   for (std::vector<std::string> words : kLocalVerbs) {
@@ -64,19 +52,36 @@ TEST_F(Verbs, EveryHelpHasAnExample) {
   }
 }
 
-TEST_F(Verbs, ClusterBackendIsRefusedWithTheKubectlCommand) {
-  const std::vector<std::vector<std::string>> calls = {
-      {"task", "list", "--backend", "cluster"}, {"cancel", "x", "--backend", "cluster"},
-      {"diff", "x", "--backend", "cluster"},    {"health", "--backend", "cluster"},
-      {"run", "x", "--backend", "cluster"},     {"worker", "status", "--backend", "cluster"}};
+TEST_F(Verbs, WhatIsOfThisMachineIsRefusedForAClusterWithTheCommandThere) {
+  const std::vector<std::vector<std::string>> calls = {{"db", "status", "--backend", "cluster"},
+                                                       {"worker", "start", "--backend", "cluster"}};
   for (const auto& words : calls) {
     const Outcome outcome = Ybis(words);
     EXPECT_EQ(outcome.code, kExitUsage);
-    EXPECT_TRUE(outcome.err.find("kubectl") != std::string::npos ||
-                outcome.err.find("git fetch") != std::string::npos)
-        << outcome.err;
+    EXPECT_NE(outcome.err.find("--backend local"), std::string::npos) << outcome.err;
   }
   EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data")) << "nothing is made for a refusal";
+}
+
+TEST_F(Verbs, NoClusterIsOneClearLineForEveryVerb) {
+  const std::string kubeconfig = dir_.Write("kubeconfig",
+                                            "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                                            "clusters: [{name: k, cluster: {server: "
+                                            "'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {token: t}}]\n"
+                                            "contexts: [{name: c, context: {cluster: k, user: u}}]\n");
+  const std::vector<std::vector<std::string>> calls = {
+      {"task", "list"}, {"task", "status", "x"}, {"cancel", "x"},     {"retry", "x"},
+      {"diff", "x"},    {"artifacts", "x"},      {"events", "x"},     {"logs", "x"},
+      {"run", "x"},     {"worker", "status"},    {"workflow", "list"}};
+  for (auto words : calls) {
+    for (const char* word : {"--backend", "cluster", "--kubeconfig"}) words.emplace_back(word);
+    words.push_back(kubeconfig);
+    const Outcome outcome = Ybis(words);
+    EXPECT_EQ(outcome.code, kExitFailed) << outcome.err;
+    EXPECT_TRUE(outcome.err.starts_with("error: no cluster answers at https://127.0.0.1:1 ")) << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data"));
 }
 
 TEST_F(Verbs, ConfigShowNamesTheLayerOfEachValue) {

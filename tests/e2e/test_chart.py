@@ -1,6 +1,7 @@
 """The chart: linted, valid against the API server's own schemas, and clear about wrong values."""
 
 import pytest
+import yaml
 from cluster import ROOT, SYSTEM, kubectl, run
 
 VALUES = "hack/demo/manifests/values.yaml"
@@ -14,14 +15,17 @@ def test_lint():
     run("helm", "lint", "--strict", "charts/ybis", "--values", VALUES)
 
 
-@pytest.mark.parametrize("argv", [[], ["--set", "replicas=3"], ["--set", "instance=blue"], ["--set", "watchNamespace=team-a"],
-                                  ["--set", "postgres.enabled=false", "--set", "database.existingSecret=db"]])
+@pytest.mark.parametrize("argv", [[], ["--set", "replicas=3"], ["--set", "instance=blue"], ["--set", "approvals.admissionPolicy=false"],
+                                  ["--set", "watchNamespace=team-a"], ["--set", "backup.enabled=true"],
+                                  ["--set", "postgres.enabled=false", "--set", "database.existingSecret=db"],
+                                  ["--set", "backup.enabled=true,backup.persistence.existingClaim=mine,database.existingSecret=db"]])
 def test_manifests_fit_the_schemas_of_the_api_server(argv, tmp_path):
     if run("hack/cluster/cluster", "schemas", str(tmp_path), check=False).returncode != 0:
         pytest.skip("this cluster's schemas cannot be read")
     form = f"{tmp_path}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
     run("kubeconform", "-strict", "-schema-location", form, "-", input=template(*argv).stdout)
-    run("kubeconform", "-strict", "-schema-location", form, *map(str, sorted((ROOT / "examples/tasks").glob("*.yaml"))))
+    examples = [str(path) for kind in ("tasks", "approvals") for path in sorted((ROOT / "examples" / kind).glob("*.yaml"))]
+    run("kubeconform", "-strict", "-schema-location", form, *examples)
 
 
 @pytest.mark.parametrize("argv, said", [
@@ -29,14 +33,22 @@ def test_manifests_fit_the_schemas_of_the_api_server(argv, tmp_path):
     (["--set", "profile=test"], "profile"),
     (["--set", "imgae.tag=1"], "imgae"),
     (["--set", "postgres.enabled=false"], "no database"),
+    (["--set", "backup.keep=0"], "keep"),
 ])
 def test_wrong_values_are_refused_by_name(argv, said):
     refused = template(*argv, check=False)
     assert refused.returncode != 0 and said in refused.stderr, refused.stderr
 
 
+def test_the_chart_installs_the_admission_policy_as_it_is():
+    alone = list(yaml.safe_load_all((ROOT / "configs/admission/ybisapprovals.yaml").read_text()))
+    assert [o for o in yaml.safe_load_all(template().stdout) if o and o["kind"].startswith("ValidatingAdmissionPolicy")] == alone
+    assert "ValidatingAdmissionPolicy" not in template("--set", "approvals.admissionPolicy=false").stdout
+
+
 def test_operator_has_no_rights_beyond_its_work():
     who = f"--as=system:serviceaccount:{SYSTEM}:ybis-operator"
-    for verb, what in [("get", "secrets"), ("create", "pods"), ("update", "ybistasks"), ("delete", "ybistasks"), ("get", "configmaps")]:
+    for verb, what in [("get", "secrets"), ("create", "pods"), ("update", "ybistasks"), ("delete", "ybistasks"), ("get", "configmaps"),
+                       ("create", "ybisapprovals"), ("patch", "ybisapprovals"), ("delete", "ybisapprovals")]:
         assert kubectl("auth", "can-i", verb, what, who, namespace="ybis-demo", check=False).stdout.strip() == "no", (verb, what)
     assert kubectl("auth", "can-i", "create", "jobs", who, namespace="ybis-demo").stdout.strip() == "yes"

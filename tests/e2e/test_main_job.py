@@ -10,9 +10,10 @@ from cluster import (DEMO, apply, branches, clone, condition, delete, describe, 
 
 @pytest.fixture(scope="module", autouse=True)
 def examples():
-    names = ["hello", "ring", "protected-path"]
+    names = ["hello", "ring", "protected-path", "min-count", "bounded-copies"]
     for name in names:
         delete(name)
+    kubectl("apply", "-f", "examples/workflows/")
     kubectl("apply", "-f", "examples/tasks/")
     return names
 
@@ -36,6 +37,17 @@ def test_ring_is_mended_in_a_repair_round(tmp_path):
     assert subprocess.run(["make", "test"], cwd=folder, capture_output=True).returncode == 0
     changed = run("git", "-C", str(folder), "diff", "--name-only", "origin/main...HEAD", check=False).stdout.split()
     assert changed in (["ring.c"], []), changed
+
+
+@pytest.mark.parametrize("task,nodes", [
+    ("min-count", ["before", "spec", "plan", "execute", "after", "gate"]),
+    ("bounded-copies", ["codemod", "verify", "repair", "verify", "gate"]),
+])
+def test_workflows_of_ones_own_are_walked_along_their_edges(task, nodes):
+    done = wait_end(task)
+    assert done["phase"] == "Completed", describe(task)
+    visits = sql(f"select node from node_executions where run_id = '{done['run']['id']}' order by seq")
+    assert [v[0] for v in visits] == nodes
 
 
 def test_protected_path_is_blocked_with_the_rule_named():

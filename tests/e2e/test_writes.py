@@ -6,7 +6,7 @@ import pathlib
 import time
 
 import pytest
-from cluster import describe, wait_end
+from cluster import condition, describe, kubectl, status, until, wait_end
 
 USER = "system:serviceaccount:ybis-system:ybis-operator"
 WRITES = {"create", "update", "patch", "delete"}
@@ -43,6 +43,27 @@ def test_three_writes_a_run_and_at_most_two_events(task):
     rest = sorted(w for w in writes if w[1] != "events")
     assert rest == [("create", "jobs"), ("patch", "ybistasks/status"), ("patch", "ybistasks/status")]
     assert len(events) <= 2
+
+
+def test_five_writes_more_for_a_wait_that_is_approved(task):
+    before = audit_log().stat().st_size
+    name = task("writes-wait", like="protected-path", delivery={"mode": "None"})
+    until("it waits", lambda: condition(name, "AwaitingApproval").get("status") == "True", timeout=120)
+    me = kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").stdout
+    now = status(name)
+    kubectl("create", "-f", "-", input=json.dumps({
+        "apiVersion": "ybis.dev/v1alpha1", "kind": "YbisApproval", "metadata": {"name": name},
+        "spec": {"taskRef": {"name": name}, "runID": now["run"]["id"], "subjectDigest": now["approval"]["subjectDigest"],
+                 "decision": "Approve", "approver": me}}))
+    until("it goes on", lambda: status(name)["phase"] != "Blocked")
+    assert wait_end(name)["phase"] == "Completed", describe(name)
+    time.sleep(2)
+    writes = writes_since(before)
+    kubectl("delete", "ybisapproval", name)
+    rest = sorted(w for w in writes if w[1] != "events")
+    assert rest == [("create", "jobs"), ("patch", "jobs"), ("patch", "jobs"), ("patch", "ybisapprovals/status")] + 4 * [
+        ("patch", "ybistasks/status")]
+    assert len(writes) - len(rest) <= 4
 
 
 def test_no_writes_in_steady_state():

@@ -120,6 +120,17 @@ TEST_F(ServerTest, DecodesParametersAndBodies) {
   EXPECT_THAT(answer, HasSubstr("a/b:abc"));
 }
 
+TEST_F(ServerTest, TellsRepeatedHeadersApart) {
+  router_.Add("GET", "/groups", [](const Request& request, std::stop_token) {
+    return TextResponse(fmt::format("{}|{}|{}", fmt::join(request.HeaderValues("x-group"), ";"),
+                                    request.Header("x-group"), request.HeaderValues("x-none").size()));
+  });
+  Start();
+  const std::string answer =
+      Ask("GET /groups HTTP/1.1\r\nHost: x\r\nX-Group: a\r\nx-group: b, c\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(answer, HasSubstr("a;b, c|a, b, c|0"));
+}
+
 TEST_F(ServerTest, ReadsChunkedBodies) {
   Start();
   const std::string answer =

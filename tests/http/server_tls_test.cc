@@ -99,5 +99,87 @@ TEST_F(ServerTlsTest, StopsWithConnectionsOpen) {
   EXPECT_LT(std::chrono::steady_clock::now() - began, seconds(3));
 }
 
+class ClientCertificates : public ::testing::Test {
+ protected:
+  ClientCertificates() {
+    Router router;
+    router.Add("GET", "/who", [this](const Request& request, std::stop_token) {
+      const auto name = VerifyClientCertificate(request.peer.certificate_pem,
+                                                trusted_.authority.certificate_pem, SystemClock().Now());
+      return name ? TextResponse(*name) : TextResponse(name.error().message, 401);
+    });
+    ServerSettings settings;
+    settings.listen = {{.address = "127.0.0.1", .tls = true}};
+    settings.tls = ServerTls{trusted_.server.certificate_pem, trusted_.server.key_pem, true};
+    auto server = Server::Start(settings, router);
+    EXPECT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+  }
+
+  ClientResponse Ask(const std::optional<CertificateAndKey>& own) {
+    ClientSettings settings;
+    settings.tls.system_roots = false;
+    settings.tls.ca_pem = trusted_.authority.certificate_pem;
+    if (own) {
+      settings.tls.client_certificate = [own]() -> Result<ClientCertificate> {
+        return ClientCertificate{own->certificate_pem, own->key_pem};
+      };
+    }
+    ClientRequest request;
+    request.url = fmt::format("https://localhost:{}/who", server_->Port());
+    request.timeout = seconds(5);
+    auto response = Client(settings).Send(request, {});
+    EXPECT_TRUE(response) << response.error().message;
+    return response ? *response : ClientResponse{};
+  }
+  static CertificateAndKey ClientOf(const Identity& identity,
+                                    std::chrono::hours lifetime = std::chrono::hours(1),
+                                    std::chrono::hours age = std::chrono::hours(0)) {
+    return *MakeServerCertificate(identity.authority, {.common_name = "front-proxy",
+                                                       .not_before = SystemClock().Now() - age,
+                                                       .lifetime = lifetime,
+                                                       .for_client = true});
+  }
+
+  Identity trusted_ = MakeIdentity();
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ClientCertificates, NameTheirHolder) {
+  const ClientResponse response = Ask(ClientOf(trusted_));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, "front-proxy");
+}
+
+TEST_F(ClientCertificates, AreNotNeededForTheConnection) {
+  const ClientResponse response = Ask(std::nullopt);
+  EXPECT_EQ(response.status, 401);
+  EXPECT_THAT(response.body, HasSubstr("no client certificate"));
+}
+
+TEST_F(ClientCertificates, OfAnotherAuthorityAreWorthNothing) {
+  const ClientResponse response = Ask(ClientOf(MakeIdentity()));
+  EXPECT_EQ(response.status, 401);
+}
+
+TEST_F(ClientCertificates, OfAServerOrOutOfDateAreWorthNothing) {
+  EXPECT_EQ(Ask(trusted_.server).status, 401);
+  const ClientResponse old = Ask(ClientOf(trusted_, std::chrono::hours(1), std::chrono::hours(3)));
+  EXPECT_EQ(old.status, 401);
+  EXPECT_THAT(old.body, HasSubstr("expired"));
+}
+
+TEST(VerifyClientCertificate, TakesAnyAuthorityOfTheBundle) {
+  const Identity first = MakeIdentity();
+  const Identity second = MakeIdentity();
+  const std::string bundle = first.authority.certificate_pem + second.authority.certificate_pem;
+  const auto client = MakeServerCertificate(
+      second.authority, {.common_name = "c", .not_before = SystemClock().Now(), .for_client = true});
+  ASSERT_TRUE(client);
+  EXPECT_EQ(VerifyClientCertificate(client->certificate_pem, bundle, SystemClock().Now()), "c");
+  EXPECT_FALSE(VerifyClientCertificate(client->certificate_pem, "", SystemClock().Now()));
+  EXPECT_FALSE(VerifyClientCertificate("nonsense", bundle, SystemClock().Now()));
+}
+
 }  // namespace
 }  // namespace ybis::http

@@ -257,5 +257,65 @@ TEST_F(KubeClientTest, AsksWhetherItMay) {
   EXPECT_FALSE(client.MayI("create", kJobs, "n", {}).value());
 }
 
+TEST_F(KubeClientTest, TellsWhoWeAre) {
+  transport_.Answer(201,
+                    R"({"status":{"userInfo":{"username":"ada","groups":["dev","system:authenticated"]}}})");
+  const auto me = client_->WhoAmI({});
+  ASSERT_TRUE(me) << me.error().message;
+  EXPECT_EQ(me->username, "ada");
+  EXPECT_EQ(me->groups.size(), 2U);
+  EXPECT_EQ(Last().url, "https://api.test:6443/apis/authentication.k8s.io/v1/selfsubjectreviews");
+}
+
+TEST_F(KubeClientTest, AsksWhatAnotherUserMay) {
+  transport_.Answer(201, R"({"status":{"allowed":true}})");
+  AccessQuestion question;
+  question.user = "ada";
+  question.groups = {"dev"};
+  question.verb = "get";
+  question.group = "record.ybis.dev";
+  question.resource = "runs";
+  question.subresource = "events";
+  question.ns = "team";
+  EXPECT_TRUE(client_->May(question, {}).value());
+  const json spec = json::parse(Last().body)["spec"];
+  EXPECT_EQ(spec["user"], "ada");
+  EXPECT_EQ(spec["resourceAttributes"]["subresource"], "events");
+  transport_.Answer(201, R"({"status":{"allowed":"yes"}})");
+  FakeTransport odd;
+  odd.Answer(201, R"({"status":{}})");
+  KubeClient client(odd, {.server = "https://api.test:6443"}, clock_);
+  EXPECT_FALSE(client.May(question, {}).value());
+}
+
+TEST_F(KubeClientTest, StreamsWhatIsNoJson) {
+  transport_.chunks = {"one\n", "two\n"};
+  std::string text;
+  const auto take = [&text](std::string_view chunk) -> Status {
+    text += chunk;
+    return {};
+  };
+  ASSERT_TRUE(client_->StreamRaw("/api/v1/namespaces/n/pods/p/log?follow=true", take, {}));
+  EXPECT_EQ(text, "one\ntwo\n");
+  EXPECT_EQ(Last().idle_timeout.count(), 0) << "a quiet pod is no broken connection";
+  transport_.stream_head = {.status = 400};
+  transport_.chunks = {StatusBody("BadRequest")};
+  const Status refused = client_->StreamRaw("/x", take, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(text, "one\ntwo\n");
+}
+
+TEST_F(KubeClientTest, AsksForStrictFieldsWhenTold) {
+  ClientSettings settings;
+  settings.field_validation = "Strict";
+  KubeClient strict(transport_, {.server = "https://api.test:6443"}, clock_, settings);
+  transport_.Answer(201, job_.dump());
+  ASSERT_TRUE(strict.Create(kJobs, job_, {}));
+  EXPECT_TRUE(Last().url.ends_with("/jobs?fieldValidation=Strict")) << Last().url;
+  ASSERT_TRUE(strict.Patch(kJobs, {"n", "j"}, job_, {}, {}));
+  EXPECT_NE(Last().url.find("fieldValidation=Strict"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace ybis::kube

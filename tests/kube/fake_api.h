@@ -13,8 +13,8 @@
 namespace ybis::kube {
 
 /// Keeps the server's rules that matter to clients: AlreadyExists, NotFound, Conflict on a stale
-/// resourceVersion, merge patches. `fail`, when set, is asked before each call and may answer with an error.
-/// Thread-safe.
+/// resourceVersion, merge patches, a status applied by one manager. `fail`, when set, is asked before each
+/// call and may answer with an error. Thread-safe.
 class FakeApi final : public Api {
  public:
   using Json = nlohmann::json;
@@ -62,12 +62,14 @@ class FakeApi final : public Api {
     found->second = object;
     return Stamp(*state, found->second);
   }
-  Result<Json> Patch(const Resource& resource, const Key& key, const Json& patch, const PatchOptions&,
+  Result<Json> Patch(const Resource& resource, const Key& key, const Json& patch, const PatchOptions& options,
                      std::stop_token) override {
     YBIS_TRY(Ask("patch", resource, key));
     auto state = state_.Lock();
     const auto found = state->objects.find({std::string(resource.plural), key});
     if (found == state->objects.end()) return Missing(resource, key);
+    // An applied status is whole: what its one manager leaves out goes.
+    if (options.type == PatchType::kApply && options.subresource == "status") found->second.erase("status");
     found->second.merge_patch(patch);
     return Stamp(*state, found->second);
   }

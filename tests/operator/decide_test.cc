@@ -289,21 +289,161 @@ TEST(DecideTask, LetsARunnerLeaveByItselfAndStopsItAfterAWhile) {
   EXPECT_EQ(Of<DeleteJob>(late).size(), 1u);
 }
 
-TEST(DecideTask, BlocksWithTheRuleNamedAndSuspendsTheJob) {
-  Snapshot snapshot = WithJob(RunState::kBlocked);
+// --- waits for a person ---
+
+Snapshot Waiting(const json& job = json::object(), const json& spec = json::object()) {
+  Snapshot snapshot = WithJob(RunState::kBlocked, job, spec);
   snapshot.run->failure = api::Failure{api::FailureClass::kPolicy, "ProtectedPath", "changes ci.yml"};
-  const Plan plan = DecideIt(snapshot);
+  snapshot.wait = SomeWait();
+  return snapshot;
+}
+
+/// The same task after its wait was shown and the run has moved on.
+Snapshot After(Snapshot waiting, RunState state) {
+  const auto job = waiting.job;
+  Snapshot snapshot = WithStatusWritten(waiting, DecideIt(waiting));
+  snapshot.run = RunIn(state);
+  snapshot.run->attempt = 1;
+  snapshot.wait.reset();
+  snapshot.job = job;
+  return snapshot;
+}
+
+const json kSuspended = {{"spec", {{"suspend", true}}}};
+const json kComplete = {
+    {"status", {{"conditions", json::array({{{"type", "Complete"}, {"status", "True"}}})}}}};
+
+TEST(DecideTask, BlocksWithTheRuleNamedAndSuspendsTheJob) {
+  const Plan plan = DecideIt(Waiting());
   EXPECT_TRUE(Of<SuspendJob>(plan).at(0).suspend);
   EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kBlocked);
   EXPECT_EQ(ConditionOf(plan, "AwaitingApproval").status, "True");
-  EXPECT_EQ(ConditionOf(plan, "AwaitingApproval").message, "changes ci.yml");
+  EXPECT_EQ(ConditionOf(plan, "AwaitingApproval").reason, "ProtectedPath");
+  const std::string message = ConditionOf(plan, "AwaitingApproval").message;
+  for (const char* part : {"changes ci.yml", "kubectl ybis approve fix -n team", kRun}) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << " in " << message;
+  }
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).reason, "ProtectedPath");
+}
+
+TEST(DecideTask, ShowsWhatADecisionMustNameAndWhoHasApproved) {
+  Snapshot snapshot = Waiting();
+  snapshot.wait->required = 2;
+  snapshot.wait->approvers = {"ada"};
+  const auto shown = Of<PatchStatus>(DecideIt(snapshot)).at(0).status.approval;
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->subject_digest, "sha256:5ub");
+  EXPECT_EQ(shown->approvers, std::vector<std::string>{"ada"});
+  EXPECT_EQ(shown->required, 2);
+  EXPECT_EQ(shown->expires, kNow + std::chrono::hours(1));
+}
+
+TEST(DecideTask, ShowsAnApprovalThatCountedWithoutAnEvent) {
+  Snapshot snapshot = Waiting(kSuspended);
+  snapshot.wait->required = 2;
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  snapshot.wait->approvers = {"ada"};
+  const Plan plan = DecideIt(snapshot);
+  ASSERT_EQ(plan.actions.size(), 1u);
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.approval->approvers.size(), 1u);
+}
+
+TEST(DecideTask, WritesNothingWhileNobodyDecides) {
+  Snapshot snapshot = Waiting(kSuspended);
+  snapshot = WithStatusWritten(snapshot, DecideIt(snapshot));
+  EXPECT_TRUE(Decide(snapshot, SomeSettings(), kNow + std::chrono::minutes(30)).actions.empty());
+}
+
+TEST(DecideTask, DeletesAJobThatEndedWhileItsRunWaits) {
+  for (const json& job : {kComplete, JobFailed("BackoffLimitExceeded")}) {
+    const Plan plan = DecideIt(Waiting(job));
+    EXPECT_EQ(Of<DeleteJob>(plan).size(), 1u);
+    EXPECT_TRUE(Of<FailRun>(plan).empty());
+    EXPECT_TRUE(Of<SuspendJob>(plan).empty());
+  }
+}
+
+TEST(DecideTask, GivesTheQuotaOfAQueueBackWhileItsRunWaits) {
+  const Plan plan = DecideIt(Waiting(json::object(), {{"queueName", "gpu"}}));
+  EXPECT_EQ(Of<DeleteJob>(plan).size(), 1u);
+  EXPECT_TRUE(Of<SuspendJob>(plan).empty()) << "the queue would start it again";
+}
+
+TEST(DecideTask, AsksForTheTurnOfARunThatMayGoOnBeforeItShowsItAsQueued) {
+  Snapshot snapshot = After(Waiting(kSuspended), RunState::kQueued);
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(Of<AdmitRuns>(plan).size(), 1u);
+  EXPECT_TRUE(Of<PatchStatus>(plan).empty());
+  EXPECT_TRUE(plan.look_again);
+  snapshot.admitted = true;
+  const Plan full = DecideIt(snapshot);
+  EXPECT_TRUE(Of<AdmitRuns>(full).empty());
+  EXPECT_EQ(Of<PatchStatus>(full).at(0).status.phase, api::TaskPhase::kQueued);
+  EXPECT_FALSE(Of<PatchStatus>(full).at(0).status.approval);
+}
+
+TEST(DecideTask, KeepsTheJobStillWhileItsRunWaitsForItsTurnAgain) {
+  EXPECT_TRUE(Of<SuspendJob>(DecideIt(After(Waiting(), RunState::kQueued))).at(0).suspend);
+  EXPECT_TRUE(Of<SuspendJob>(DecideIt(After(Waiting(kSuspended), RunState::kQueued))).empty());
+}
+
+TEST(DecideTask, LetsTheJobOfAnApprovedRunGoOnInOneWrite) {
+  Snapshot snapshot = After(Waiting(kSuspended), RunState::kDispatched);
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_FALSE(Of<SuspendJob>(plan).at(0).suspend);
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kRunning);
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.run->attempt, 2) << "the one that begins";
+  EXPECT_EQ(ConditionOf(plan, "AwaitingApproval").status, "False");
+  snapshot = WithStatusWritten(snapshot, plan);
+  snapshot.job->suspended = false;
+  snapshot.run->state = RunState::kRunning;
+  snapshot.run->attempt = 2;
+  EXPECT_TRUE(DecideIt(snapshot).actions.empty()) << "its claim is no news";
+}
+
+TEST(DecideTask, MakesTheJobOfAnApprovedRunAgainWhenItIsGone) {
+  Snapshot snapshot = After(Waiting(kSuspended), RunState::kDispatched);
+  snapshot.job.reset();
+  EXPECT_EQ(Of<CreateJob>(DecideIt(snapshot)).size(), 1u);
+}
+
+TEST(DecideTask, ReplacesAJobThatEndedBeforeTheDecisionInsteadOfFailingTheRun) {
+  for (const json& job : {kComplete, JobFailed("DeadlineExceeded")}) {
+    const Plan plan = DecideIt(After(Waiting(job), RunState::kDispatched));
+    EXPECT_EQ(Of<DeleteJob>(plan).size(), 1u);
+    EXPECT_TRUE(Of<FailRun>(plan).empty());
+    EXPECT_TRUE(plan.requeue_after);
+  }
+}
+
+TEST(DecideTask, HoldsBackAnApprovedRunOfASuspendedTask) {
+  const json held = {{"suspend", true}};
+  const Plan queued = DecideIt(After(Waiting(kSuspended, held), RunState::kQueued));
+  EXPECT_TRUE(Of<AdmitRuns>(queued).empty());
+  const Plan plan = DecideIt(After(Waiting(kSuspended, held), RunState::kDispatched));
+  EXPECT_TRUE(Of<SuspendJob>(plan).empty());
+  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "Suspended");
+}
+
+TEST(DecideTask, EndsARejectedRunAndTakesItsSuspendedJobAwayAtOnce) {
+  Snapshot snapshot = After(Waiting(kSuspended), RunState::kFailed);
+  snapshot.run->failure = api::Failure{api::FailureClass::kRejected, "Rejected", "rejected by ada: no"};
+  const Plan plan = Decide(snapshot, SomeSettings(), *snapshot.run->finished + std::chrono::seconds(1));
+  EXPECT_EQ(Of<DeleteJob>(plan).size(), 1u);
+  EXPECT_EQ(Of<PatchStatus>(plan).at(0).status.phase, api::TaskPhase::kFailed);
+  EXPECT_FALSE(Of<PatchStatus>(plan).at(0).status.approval);
+  EXPECT_EQ(Of<CountOutcome>(plan).at(0).failure_class, api::FailureClass::kRejected);
+}
+
+TEST(DecideTask, CancelsARunThatWaits) {
+  Snapshot snapshot = Waiting(kSuspended, {{"cancel", true}});
+  EXPECT_EQ(Of<CancelRun>(DecideIt(snapshot)).size(), 1u);
 }
 
 TEST(DecideTask, LetsASuspendedJobGoOnWhenItsRunIsDispatchedAgain) {
-  const json suspended = {{"spec", {{"suspend", true}}}};
-  EXPECT_FALSE(Of<SuspendJob>(DecideIt(WithJob(RunState::kDispatched, suspended))).at(0).suspend);
+  EXPECT_FALSE(Of<SuspendJob>(DecideIt(WithJob(RunState::kDispatched, kSuspended))).at(0).suspend);
   EXPECT_TRUE(
-      Of<SuspendJob>(DecideIt(WithJob(RunState::kDispatched, suspended, {{"queueName", "gpu"}}))).empty())
+      Of<SuspendJob>(DecideIt(WithJob(RunState::kDispatched, kSuspended, {{"queueName", "gpu"}}))).empty())
       << "with a queue it is the queue's to start";
 }
 
@@ -425,6 +565,22 @@ TEST(DecideTask, KeepsARunGoingWhoseSpecWasSpoiledMeanwhile) {
   const Plan plan = DecideIt(snapshot);
   EXPECT_EQ(ConditionOf(plan, "Accepted").status, "True");
   EXPECT_TRUE(Of<CancelRun>(plan).empty());
+}
+
+TEST(DecideTask, SubmitsTheNodeThatARerunBeginsAt) {
+  const auto plan =
+      DecideIt(With(RunState::kFailed, {{"rerun", {{"token", "again"}, {"fromNode", "verify"}}}}));
+  EXPECT_EQ(Of<SubmitRun>(plan).at(0).submission.spec.rerun_from, "verify");
+}
+
+TEST(DecideTask, TellsWhyARerunIsRefusedAndSubmitsNoMore) {
+  Snapshot snapshot = With(RunState::kFailed, {{"rerun", {{"token", "again"}, {"fromNode", "verify"}}}});
+  snapshot.create_problem = CreateProblem{ErrorCode::kInvalid, "run x never came to it", true};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_EQ(ConditionOf(plan, "Accepted").reason, "RerunRefused");
+  EXPECT_EQ(Of<EmitEvent>(plan).at(0).reason, "RerunRefused");
+  EXPECT_TRUE(Of<SubmitRun>(plan).empty());
+  EXPECT_TRUE(Of<FailRun>(plan).empty());
 }
 
 TEST(DecideTask, FailsARunWhoseJobTheApiServerFindsInvalid) {

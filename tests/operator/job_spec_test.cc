@@ -49,6 +49,15 @@ TEST(JobSpec, EqualsItsGoldenFileWithEverythingAskedFor) { ExpectGolden(Build(kR
 
 TEST(JobSpec, IsAFunctionOfTaskAndRun) { EXPECT_EQ(Build(kRich), Build(kRich)); }
 
+TEST(JobSpec, DoesNotCountARunnerThatLeavesARunToAPerson) {
+  const json spec = Build(json::object())["spec"];
+  const json& rule = spec["podFailurePolicy"]["rules"][1];
+  EXPECT_EQ(rule["action"], "Ignore");
+  EXPECT_EQ(rule["onExitCodes"]["values"], json::array({40}));
+  const json& environment = spec["template"]["spec"]["containers"][0]["env"];
+  EXPECT_EQ(environment[2]["name"], "YBIS_WAIT_WHEN_BLOCKED");
+}
+
 TEST(JobSpec, FitsTheRestrictedPodSecurityStandard) {
   const json pod = Build(kRich)["spec"]["template"]["spec"];
   EXPECT_EQ(pod["securityContext"]["runAsNonRoot"], true);
@@ -90,7 +99,7 @@ TEST(JobSpec, RetriesWhatIsNobodysFaultAndNotWhatFailedForGood) {
   const json spec = Build(kRich)["spec"];
   EXPECT_EQ(spec["backoffLimit"], 2);
   EXPECT_EQ(spec["podFailurePolicy"]["rules"][0]["action"], "Ignore");
-  EXPECT_EQ(spec["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"][0], 10);
+  EXPECT_EQ(spec["podFailurePolicy"]["rules"][2]["onExitCodes"]["values"][0], 10);
   EXPECT_EQ(spec["template"]["spec"]["restartPolicy"], "Never");
 }
 

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "operator/health.h"
 #include "tests/support/temp_dir.h"
 
 namespace ybis::op {
@@ -31,37 +30,6 @@ TEST(Options, EndWithACodeForEachKindOfMistake) {
   EXPECT_EQ(std::get<ExitNow>(Read({"--profile=nowhere"}, {{"DATABASE_URL", "x"}})).code, 78);
   EXPECT_EQ(std::get<ExitNow>(Read({"--metrics-listen=:http"}, {{"DATABASE_URL", "x"}})).code, 78);
   EXPECT_EQ(std::get<ExitNow>(Read({"--help"}, {})).code, 0);
-}
-
-TEST(ParseListen, ReadsAddressesAndPorts) {
-  EXPECT_EQ(ParseListen(":8443")->port, 8443);
-  EXPECT_EQ(ParseListen("8443")->address, "::");
-  EXPECT_EQ(ParseListen("127.0.0.1:1")->address, "127.0.0.1");
-  EXPECT_EQ(ParseListen("[::1]:1")->address, "::1");
-  for (const char* bad : {"", ":", ":70000", ":-1", ":80x"}) EXPECT_FALSE(ParseListen(bad)) << bad;
-}
-
-TEST(Health, NamesWhatIsMissing) {
-  control::Metrics metrics;
-  http::Router router;
-  bool ready = false;
-  AddHealthRoutes(router, metrics, {{"database", [&](std::stop_token) -> Status {
-                                       if (!ready) return Fail(ErrorCode::kUnavailable, "no route");
-                                       return {};
-                                     }}});
-  const auto get = [&](const std::string& path) {
-    http::Request request;
-    request.method = "GET";
-    request.path = path;
-    const auto match = router.Find(request);
-    return match.route->handler(request, {});
-  };
-  EXPECT_EQ(get("/livez").status, 200);
-  EXPECT_EQ(get("/readyz").status, 503);
-  EXPECT_EQ(get("/readyz").body, "[-] database: no route\n");
-  ready = true;
-  EXPECT_EQ(get("/readyz").status, 200);
-  EXPECT_NE(get("/metrics").body.find("process_resident_memory_bytes"), std::string::npos);
 }
 
 }  // namespace

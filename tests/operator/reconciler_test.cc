@@ -73,8 +73,8 @@ class TaskReconcilerTest : public ::testing::Test {
   control::Metrics metrics_;
   std::map<std::string, int> writes_;
   std::optional<Error> create_error_;
-  TaskObserver observer_{
-      {tasks_, workflows_, jobs_, pods_}, records_, api_, clock_, [] { return std::string("CA"); }};
+  TaskObserver observer_{{tasks_, workflows_, jobs_, pods_}, records_, records_, api_, clock_,
+                         [] { return std::string("CA"); }};
   Actor actor_{{api_, tasks_, jobs_, records_, records_, events_, metrics_}};
   TaskReconciler reconciler_{observer_, actor_, SomeSettings(), clock_};
 };
@@ -106,6 +106,44 @@ TEST_F(TaskReconcilerTest, MakesThreeWritesAndTwoEventsARunAndNoneAfterwards) {
   EXPECT_EQ(Phase(), "Completed");
 }
 
+TEST_F(TaskReconcilerTest, MakesFourWritesMoreForAWaitThatIsApproved) {
+  Reconcile();
+  Watch();
+  control::RunRecord& run = *records_.Find(kRun);
+  run.attempt = 1;
+  run.state = RunState::kBlocked;
+  run.failure = api::Failure{api::FailureClass::kPolicy, "ProtectedPath", "changes ci.yml"};
+  records_.waits[kRun] = SomeWait();
+  writes_.clear();
+  Reconcile();
+  Watch();
+  EXPECT_EQ(Phase(), "Blocked");
+  EXPECT_EQ(api_.Peek(kube::kJobs, kJob)["spec"]["suspend"], true);
+  EXPECT_EQ(api_.Peek(kube::kTasks, kTask)["status"]["approval"]["subjectDigest"], "sha256:5ub");
+  run.state = RunState::kQueued;
+  run.failure.reset();
+  records_.waits.clear();
+  Reconcile();
+  Watch();
+  EXPECT_EQ(Phase(), "Running");
+  EXPECT_EQ(records_.admissions, 1);
+  EXPECT_EQ(api_.Peek(kube::kJobs, kJob)["spec"]["suspend"], false);
+  EXPECT_FALSE(api_.Peek(kube::kTasks, kTask)["status"].contains("approval"));
+  run.state = RunState::kRunning;
+  run.attempt = 2;
+  Reconcile();
+  EXPECT_EQ(writes_, (std::map<std::string, int>{{"patch jobs", 2}, {"patch ybistasks", 2}}));
+}
+
+TEST_F(TaskReconcilerTest, LooksAgainWhenARunIsDecidedWhileItLooks) {
+  Reconcile();
+  Watch();
+  records_.Find(kRun)->state = RunState::kBlocked;  // and no wait: it was ended in between
+  Reconcile();
+  EXPECT_EQ(Phase(), "Blocked") << "a record from before there were waits";
+  EXPECT_FALSE(api_.Peek(kube::kTasks, kTask)["status"].contains("approval"));
+}
+
 TEST_F(TaskReconcilerTest, ActsOnNothingBeforeTheWatchBroughtItsOwnWrites) {
   Reconcile();
   const auto before = writes_;
@@ -128,8 +166,8 @@ TEST_F(TaskReconcilerTest, AdoptsTheJobThatItMadeBeforeItDied) {
   // A new process: the Job is there, its cache has not seen it.
   jobs_.ReplaceAll({});
   kube::Cache fresh_jobs{clock_};
-  TaskObserver observer{
-      {tasks_, workflows_, fresh_jobs, pods_}, records_, api_, clock_, [] { return std::string("CA"); }};
+  TaskObserver observer{{tasks_, workflows_, fresh_jobs, pods_}, records_, records_, api_, clock_,
+                        [] { return std::string("CA"); }};
   Actor actor{{api_, tasks_, fresh_jobs, records_, records_, events_, metrics_}};
   TaskReconciler reborn{observer, actor, SomeSettings(), clock_};
   tasks_.ReplaceAll(List(kube::kTasks));
@@ -259,6 +297,28 @@ TEST_F(TaskReconcilerTest, RunsAgainForANewToken) {
   Reconcile();
   EXPECT_EQ(records_.runs[kUid].size(), 2u);
   EXPECT_FALSE(api_.Peek(kube::kJobs, {"team", "ybis-aaaa1111-2"}).is_null());
+}
+
+TEST_F(TaskReconcilerTest, BeginsARunAtTheNodeThatIsAskedForOrSaysWhyNot) {
+  Reconcile();
+  records_.Find(kRun)->state = RunState::kCompleted;
+  records_.Find(kRun)->finished = kNow;
+  records_.no_rerun = Error{ErrorCode::kInvalid, "a new run cannot begin at node 'gate': never came to it"};
+  Apply(TaskObject({{"rerun", {{"token", "again"}, {"fromNode", "gate"}}}}));
+  Reconcile();
+  EXPECT_EQ(records_.runs[kUid].size(), 1u);
+  const json status = api_.Peek(kube::kTasks, kTask)["status"];
+  const auto& conditions = status["conditions"];
+  const auto accepted = std::find_if(conditions.begin(), conditions.end(),
+                                     [](const json& one) { return one["type"] == "Accepted"; });
+  EXPECT_EQ((*accepted)["reason"], "RerunRefused") << status.dump(2);
+  EXPECT_EQ((*accepted)["message"],
+            "spec.rerun.fromNode: a new run cannot begin at node 'gate': never came to it");
+  records_.no_rerun.reset();
+  Watch();
+  Reconcile();
+  EXPECT_EQ(records_.runs[kUid].size(), 2u);
+  EXPECT_EQ(records_.begun_at, "gate");
 }
 
 TEST_F(TaskReconcilerTest, EndsInOneLookWhenATokenComesBackThatWasUsedBefore) {

@@ -87,6 +87,25 @@ TEST(TaskStatus, ShowsNothingOfARunUnderWayThatChangesWithEveryNode) {
   EXPECT_TRUE(status.artifacts.empty());
 }
 
+TEST(TaskStatus, ShowsAWaitAsInProgressAndNotAsStalled) {
+  const auto status = BuildStatus(SomeTask(), RunIn(RunState::kBlocked),
+                                  {Stage::kBlocked, "ProtectedPath", "m", false, SomeWait()}, kNow);
+  EXPECT_EQ(StatusOf(status, "Reconciling"), "True");
+  EXPECT_EQ(StatusOf(status, "Stalled"), "False");
+  EXPECT_EQ(api::ToJson(status)["approval"]["approvals"], 0);
+  EXPECT_EQ(api::ToJson(status)["approval"]["node"], "gate");
+}
+
+TEST(TaskStatus, CutsALongReasonToWaitSoThatTheCommandStaysReadable) {
+  control::Wait wait = SomeWait();
+  wait.message = std::string(5000, 'x');
+  const auto status = BuildStatus(SomeTask(), RunIn(RunState::kBlocked),
+                                  {Stage::kBlocked, "ProtectedPath", "m", false, wait}, kNow);
+  const auto* condition = api::FindCondition(status.conditions, "AwaitingApproval");
+  EXPECT_LE(condition->message.size(), 1024u);
+  EXPECT_NE(condition->message.find("kubectl ybis approve fix"), std::string::npos);
+}
+
 TEST(TaskStatus, KeepsWithinTheSchemasBounds) {
   control::RunRecord run = RunIn(RunState::kFailed);
   for (int i = 0; i < 100; ++i) run.artifacts.push_back({"a" + std::to_string(i), "sha256:0", 1});

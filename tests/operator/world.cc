@@ -75,6 +75,21 @@ control::RunRecord RunIn(RunState state) {
   return run;
 }
 
+control::Wait SomeWait() {
+  control::Wait wait;
+  wait.run_id = kRun;
+  wait.task_namespace = "team";
+  wait.task_name = "fix";
+  wait.task_uid = kUid;
+  wait.subject_digest = "sha256:5ub";
+  wait.node = "gate";
+  wait.since = kNow;
+  wait.expires = kNow + std::chrono::hours(1);
+  wait.reason = "ProtectedPath";
+  wait.message = "changes ci.yml";
+  return wait;
+}
+
 control::Config SomeConfig() {
   control::Config config;
   config.models.push_back({.name = "small", .endpoint = "https://models.example.com/v1"});
@@ -117,6 +132,8 @@ Result<std::optional<control::RunRecord>> FakeRecords::LatestRun(const std::stri
 Result<control::RunRecord> FakeRecords::Submit(const control::TaskSubmission& submission) {
   if (broken) return ybis::Fail(*broken);
   ++submits;
+  if (no_rerun && !submission.spec.rerun_from.empty()) return ybis::Fail(*no_rerun);
+  begun_at = submission.spec.rerun_from;
   auto& of_task = runs[submission.uid];
   for (const auto& run : of_task) {
     if (run.rerun_token == submission.spec.rerun_token) return of_task.back();
@@ -134,7 +151,22 @@ Result<control::RunRecord> FakeRecords::Submit(const control::TaskSubmission& su
   return run;
 }
 
-Result<std::vector<control::RunRecord>> FakeRecords::Admit() { return std::vector<control::RunRecord>(); }
+Result<std::vector<control::RunRecord>> FakeRecords::Admit() {
+  ++admissions;
+  std::vector<control::RunRecord> admitted;
+  for (auto& [uid, of_task] : runs) {
+    if (!has_room || of_task.empty() || of_task.back().state != RunState::kQueued) continue;
+    of_task.back().state = RunState::kDispatched;
+    admitted.push_back(of_task.back());
+  }
+  return admitted;
+}
+
+Result<std::optional<control::Wait>> FakeRecords::WaitOf(const std::string& run_id, std::stop_token) {
+  const auto found = waits.find(run_id);
+  if (found == waits.end()) return std::optional<control::Wait>();
+  return std::optional<control::Wait>(found->second);
+}
 
 Status FakeRecords::Cancel(const std::string& run_id, const std::string& reason) {
   auto* run = Find(run_id);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "kube/events.h"
 #include "operator/task/act.h"
+#include "operator/task/observe.h"
 #include "operator/task/open_runs.h"
 #include "operator/task/snapshot.h"
 
@@ -28,6 +29,8 @@ nlohmann::json JobObject(const nlohmann::json& more = nlohmann::json::object());
 nlohmann::json PodObject(const nlohmann::json& status, const std::string& name = "pod-1");
 
 control::RunRecord RunIn(control::RunState state);
+/// What that run waits for when it is blocked: one approval, a protected path.
+control::Wait SomeWait();
 control::Config SomeConfig();
 TaskSettings SomeSettings();
 /// Of a task that exists, was accepted, and has no run.
@@ -43,14 +46,18 @@ std::vector<T> Of(const Plan& plan) {
 }
 
 /// The record in memory, with places to run and failures on demand. Not thread-safe.
-class FakeRecords final : public control::TaskRecords, public LostHolders, public OpenRuns {
+class FakeRecords final : public control::TaskRecords, public LostHolders, public OpenRuns, public Waits {
  public:
   std::map<std::string, std::vector<control::RunRecord>> runs;  ///< by task UID, oldest first
   bool has_room = true;
   int submits = 0;
-  std::vector<std::string> lost;     ///< holders reported
-  std::vector<std::string> journal;  ///< types of entries
-  std::optional<Error> broken;       ///< every call fails with it
+  std::map<std::string, control::Wait> waits;  ///< by run
+  int admissions = 0;                          ///< Admit was called; with room it dispatches what is queued
+  std::vector<std::string> lost;               ///< holders reported
+  std::vector<std::string> journal;            ///< types of entries
+  std::optional<Error> broken;                 ///< every call fails with it
+  std::optional<Error> no_rerun;               ///< what a submission that begins at a node fails with
+  std::string begun_at;                        ///< the node of the last one
 
   Result<std::optional<control::RunRecord>> LatestRun(const std::string& task_uid) override;
   Result<control::RunRecord> Submit(const control::TaskSubmission& submission) override;
@@ -61,6 +68,7 @@ class FakeRecords final : public control::TaskRecords, public LostHolders, publi
                      const std::string& message) override;
   Status HolderLost(const std::string& run_id, const std::string& holder, std::stop_token stop) override;
   Result<std::vector<OpenRun>> List(std::stop_token stop) override;
+  Result<std::optional<control::Wait>> WaitOf(const std::string& run_id, std::stop_token stop) override;
 
   control::RunRecord* Find(const std::string& run_id);
 };

@@ -20,24 +20,6 @@ TEST(CodeOfSqlState, SaysWhatACallerCanDo) {
   EXPECT_EQ(CodeOfSqlState(""), ErrorCode::kInternal);
 }
 
-TEST(ConnectionString, QuotesWhatTheUrlHolds) {
-  const auto text =
-      ConnectionString("postgresql://u:it%27s@h/db?sslmode=require", std::chrono::seconds(7), "a b");
-  ASSERT_TRUE(text);
-  EXPECT_NE(text->find("password='it\\'s'"), std::string::npos);
-  EXPECT_NE(text->find("sslmode='require'"), std::string::npos);
-  EXPECT_NE(text->find("connect_timeout='7'"), std::string::npos);
-  EXPECT_NE(text->find("application_name='a b'"), std::string::npos);
-}
-
-TEST(ConnectionString, RefusesWhatItCannotReadWithoutQuotingIt) {
-  for (const char* url : {"postgresql://u:secretword@[x", "password=secretword host", "secretword"}) {
-    const auto text = ConnectionString(url, std::chrono::seconds(1), "t");
-    ASSERT_FALSE(text) << url;
-    EXPECT_EQ(text.error().message.find("secretword"), std::string::npos);
-  }
-}
-
 TEST(BuiltInMigrations, AreNumberedFromOneWithoutGapsAndHaveBothDirections) {
   int64_t version = 0;
   for (const Migration& migration : BuiltInMigrations()) {

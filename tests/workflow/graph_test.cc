@@ -34,11 +34,12 @@ TEST(BuiltInWorkflow, NamesThoseThereAreWhenUnknown) {
 }
 
 TEST(LoadWorkflow, NamesEveryProblemWithItsLine) {
-  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [b]\nnodes:\n"
-                    "  - {name: a, type: passthrough, next: [x]}\n  - {name: b, type: magic}\n"),
-            "w.yaml:5: nodes[0] 'a': next names 'x', which is no node; w.yaml:6: nodes[1] 'b': unknown type "
-            "'magic'; known are "
-            "command, executor, gate, passthrough, planner, repair, spec_generator, verifier");
+  EXPECT_EQ(
+      ErrorOf("name: w\nentry_point: a\nexit_points: [b]\nnodes:\n"
+              "  - {name: a, type: passthrough, next: [x]}\n  - {name: b, type: magic}\n"),
+      "w.yaml:5: nodes[0] 'a': next names 'x', which is no node; w.yaml:6: nodes[1] 'b': unknown type "
+      "'magic'; known are "
+      "command, executor, gate, human_approval, passthrough, planner, repair, spec_generator, verifier");
 }
 
 TEST(LoadWorkflow, RefusesUnreachableNodesDeadEndsAndLoopsWithoutACap) {
@@ -111,6 +112,43 @@ TEST(Next, TakesTheEdgeWhoseConditionHolds) {
   EXPECT_EQ(Next(*workflow, "a", {}, json::parse(R"({"verify": {"failed": 2}})")).node, "c");
   EXPECT_EQ(Next(*workflow, "a", {}, json::parse(R"({"verify": {"failed": 0}})")).node, "b");
   EXPECT_EQ(Next(*workflow, "a", {}, json::object()).node, "b");
+}
+
+TEST(LoadWorkflow, RefusesNamesThatMeanSomethingElseInARunsState) {
+  for (const char* name : {"gate", "failure", "usage", "human_approval"}) {
+    const std::string text = fmt::format(
+        "name: w\nentry_point: {0}\nexit_points: [{0}]\nnodes:\n  - {{name: {0}, type: command}}\n", name);
+    EXPECT_NE(ErrorOf(text).find("the name is taken"), std::string::npos) << name;
+  }
+}
+
+TEST(LoadWorkflow, ChecksWhatAHumanApprovalNodeIsToldToSay) {
+  const std::string head = "name: w\nentry_point: ask\nexit_points: [ask]\nnodes:\n  - {name: ask, type: ";
+  EXPECT_EQ(ErrorOf(head + "human_approval, config: {message: Look at the plan.}}\n"), "");
+  EXPECT_EQ(ErrorOf(head + "human_approval, config: {mesage: x}}\n"),
+            "w.yaml:5: nodes[0] 'ask': config.mesage: unknown; a human_approval node takes message");
+  EXPECT_EQ(ErrorOf(head + "human_approval, config: {message: [x]}}\n"),
+            "w.yaml:5: nodes[0] 'ask': config.message: must be a text of at most 1024 bytes");
+}
+
+TEST(RepairNodeFor, IsTheNearestAheadElseThatOfAGateBefore) {
+  const auto native = Native();
+  EXPECT_EQ(RepairNodeFor(native, "gate")->name, "repair");
+  const auto workflow = LoadWorkflow(
+      "name: w\nentry_point: plan\nexit_points: [ask]\nnodes:\n  - {name: plan, type: planner, next: "
+      "[gate]}\n"
+      "  - {name: gate, type: gate, next: [mend, ask]}\n  - {name: mend, type: repair, next: [gate]}\n"
+      "  - {name: ask, type: human_approval}\n",
+      "w.yaml");
+  ASSERT_TRUE(workflow) << workflow.error().message;
+  EXPECT_EQ(RepairNodeFor(*workflow, "ask")->name, "mend");
+  const auto without = LoadWorkflow(
+      "name: w\nentry_point: a\nexit_points: [b]\nnodes:\n  - {name: a, type: gate, next: [b]}\n"
+      "  - {name: b, type: human_approval}\n",
+      "w.yaml");
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_EQ(RepairNodeFor(*without, "a"), nullptr);
+  EXPECT_EQ(RepairNodeFor(*without, "b"), nullptr);
 }
 
 TEST(VisitCap, RepairIsCappedByTheTask) {

@@ -30,6 +30,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: postgres
 {{- end -}}
 
+{{- define "ybis.backup" -}}
+{{ include "ybis.name" . }}-backup
+{{- end -}}
+
+{{- define "ybis.backupSelector" -}}
+app.kubernetes.io/name: ybis
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: backup
+{{- end -}}
+
 {{- define "ybis.databaseSecret" -}}
 {{- if .Values.database.existingSecret -}}
 {{ .Values.database.existingSecret }}

@@ -26,6 +26,7 @@ same_build() { [[ $(readlink "$BIN") == "$1" ]]; }
 
 bring_up() {
   make_pki
+  make_front_proxy
   make_kubeconfigs
   render_configs
   mkdir -p "$STATE/volumes" "$STATE/pod-logs"

@@ -29,12 +29,20 @@ DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhos
   touch "$PKI/.complete"
 }
 
-# certificate NAME SUBJECT [EXTENSION]
+# What the API server proves itself with to aggregated APIs; of an authority of its own, as the API server demands.
+make_front_proxy() {
+  [[ -e $PKI/front-proxy-client.crt ]] && return
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+    -keyout "$PKI/front-proxy-ca.key" -out "$PKI/front-proxy-ca.crt" -subj /CN=ybis-cluster-front-proxy 2>/dev/null
+  authority=front-proxy-ca certificate front-proxy-client /CN=front-proxy-client
+}
+
+# certificate NAME SUBJECT [EXTENSION], of $authority or ca
 certificate() {
-  local path=$PKI/$1
+  local path=$PKI/$1 authority=${authority:-ca}
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
     -keyout "$path.key" -out "$path.csr" -subj "$2" 2>/dev/null
-  openssl x509 -req -in "$path.csr" -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -CAcreateserial -days 3650 \
+  openssl x509 -req -in "$path.csr" -CA "$PKI/$authority.crt" -CAkey "$PKI/$authority.key" -CAcreateserial -days 3650 \
     -out "$path.crt" -extfile <(echo "${3:-extendedKeyUsage=clientAuth}") 2>/dev/null
   rm "$path.csr"
 }

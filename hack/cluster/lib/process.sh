@@ -1,14 +1,26 @@
 # shellcheck shell=bash
 # Starts programs that outlive the calling shell, and ends exactly those.
 
-# start NAME COMMAND…: detached from terminal, session and standard input. Its
-# lock descriptor is closed: the lock is the caller's, not the cluster's.
+# start NAME COMMAND…: detached from terminal, session and standard input. All
+# other descriptors are closed: a lock is the caller's (or its caller's, as with
+# `flock FILE cluster up`), not the cluster's.
 start() {
   local name=$1 pid
   shift
-  setsid nohup "$@" </dev/null >"$LOGS/$name.log" 2>&1 9>&- &
+  (
+    close_inherited
+    exec setsid nohup "$@" </dev/null >"$LOGS/$name.log" 2>&1
+  ) &
   pid=$!
   echo "$pid $(start_time "$pid")" >"$PIDS/$name.pid"
+}
+
+close_inherited() {
+  local fd
+  for fd in "/proc/$BASHPID/fd"/*; do
+    fd=${fd##*/}
+    ((fd <= 2)) || eval "exec $fd>&-"
+  done
 }
 
 # Clock ticks from boot to a process' start: with the id it names one process

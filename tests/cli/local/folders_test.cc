@@ -1,7 +1,10 @@
 #include "cli/local/folders.h"
 
 #include <gtest/gtest.h>
+
 #include <unistd.h>
+#include <thread>
+#include <vector>
 
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
@@ -24,6 +27,14 @@ TEST(FoldersOf, FollowsOwnVariablesThenXdgThenHome) {
 TEST(ProcessName, LivesAsLongAsTheProcess) {
   EXPECT_FALSE(IsGone(ThisProcessName()));
   EXPECT_EQ(ThisProcessName(), ThisProcessName());
+}
+
+TEST(ProcessName, StaysTheSameWhateverTheProcessDoes) {
+  const std::string name = ThisProcessName();
+  const std::vector<char> memory(64 * 1024 * 1024, 'x');
+  const std::jthread thread([] {});
+  EXPECT_EQ(ThisProcessName(), name);
+  EXPECT_FALSE(IsGone(name)) << memory.size();
 }
 
 TEST(ProcessName, IsGoneWithAnotherStartTime) {

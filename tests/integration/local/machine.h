@@ -65,6 +65,8 @@ class Machine {
   pid_t RunnerOf(const std::string& run_id) const;
   std::string Events(const std::string& name) const;
 
+  /// Sets a variable of the environment that later commands get.
+  void Set(const std::string& name, const std::string& value) { env_[name] = value; }
   const std::map<std::string, std::string>& env() const { return env_; }
   std::filesystem::path path() const { return dir_.path(); }
 
@@ -74,5 +76,7 @@ class Machine {
 };
 
 std::string Example(const std::string& task);
+/// A process' arguments, each with a NUL after it; empty when there is no such process.
+std::string CommandLine(pid_t pid);
 
 }  // namespace ybis::testing

@@ -11,7 +11,6 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
@@ -172,13 +171,19 @@ bool Machine::WaitNode(const std::string& name, const std::string& node) const {
   });
 }
 
+std::string CommandLine(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/cmdline", pid));
+  char buffer[16 * 1024];
+  file.read(buffer, sizeof(buffer));  // not by iterators: those throw when the process ends meanwhile
+  return {buffer, static_cast<size_t>(file.gcount())};
+}
+
 pid_t Machine::RunnerOf(const std::string& run_id) const {
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
     pid_t pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    const std::string words((std::istreambuf_iterator<char>(file)), {});
+    const std::string words = CommandLine(pid);
     const bool runner =
         words.find("ybis-runner") != std::string::npos && words.find(run_id) != std::string::npos;
     if (runner && words.find(dir_.path().string()) != std::string::npos) return pid;

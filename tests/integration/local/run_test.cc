@@ -1,8 +1,13 @@
 // The example tasks on one machine: real database, real runner, recorded answers.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
 
+#include "base/file.h"
+#include "http/client.h"
 #include "tests/integration/local/machine.h"
 
 namespace ybis::testing {
@@ -51,6 +56,114 @@ TEST_F(LocalRun, AProtectedPathBlocksAndPushesNothing) {
   EXPECT_NE(diff.output.find("deploy/production.yaml"), std::string::npos) << diff.output;
   EXPECT_EQ(machine_.Ybis({"cancel", "protected-path"}).exit_code, 0);
   EXPECT_EQ(machine_.Phase("protected-path"), "Cancelled");
+}
+
+std::string ExampleWorkflow(const std::string& name) {
+  return std::string(YBIS_SOURCE_DIR "/examples/workflows/") + name + ".yaml";
+}
+
+/// The nodes a run went through, as `ybis watch -o json` tells them.
+std::vector<std::string> NodesOf(const Machine& machine, const std::string& task) {
+  std::vector<std::string> nodes;
+  std::istringstream lines(machine.Ybis({"watch", task, "-o", "json"}).output);
+  for (std::string line; std::getline(lines, line);) {
+    const json object = json::parse(line);
+    if (object["type"] == "node") nodes.push_back(object["node"]);
+  }
+  return nodes;
+}
+
+TEST_F(LocalRun, AFlagIsAddedByAWorkflowThatChecksTwice) {
+  const std::string repository = machine_.Repository("tally");
+  const auto run = machine_.Ybis(
+      {"run", Example("min-count"), "--workflow", ExampleWorkflow("checked-twice"), "--repo", repository});
+  ASSERT_EQ(run.exit_code, 0) << run.output << run.error_output;
+  EXPECT_EQ(NodesOf(machine_, "min-count"),
+            (std::vector<std::string>{"before", "spec", "plan", "execute", "after", "gate"}));
+  const std::string branch = machine_.Branches(repository).at(0);
+  EXPECT_NE(machine_.Git(repository, {"show", branch + ":README.md"}).find("`--min-count N`"),
+            std::string::npos);
+}
+
+TEST_F(LocalRun, ARepositoryThatIsBrokenAlreadyIsMendedFirst) {
+  const std::string repository = machine_.Repository("ring");
+  const auto run = machine_.Ybis(
+      {"run", Example("ring"), "--workflow", ExampleWorkflow("checked-twice"), "--repo", repository});
+  ASSERT_EQ(run.exit_code, 1) << run.output << run.error_output;
+  // No recording answers a repair without a change before it; that it was asked for is the edge that counts.
+  EXPECT_EQ(machine_.Task("ring")["status"]["run"]["node"], "repair") << run.output;
+}
+
+TEST_F(LocalRun, ACodemodsMistakeIsMendedByAModel) {
+  const std::string repository = machine_.Repository("labels");
+  const auto run = machine_.Ybis(
+      {"run", Example("bounded-copies"), "--workflow", ExampleWorkflow("codemod"), "--repo", repository});
+  ASSERT_EQ(run.exit_code, 0) << run.output << run.error_output;
+  EXPECT_EQ(NodesOf(machine_, "bounded-copies"),
+            (std::vector<std::string>{"codemod", "verify", "repair", "verify", "gate"}));
+  const std::string source =
+      machine_.Git(repository, {"show", machine_.Branches(repository).at(0) + ":label.c"});
+  EXPECT_EQ(source.find("strcpy"), std::string::npos) << source;
+  EXPECT_NE(source.find("snprintf(out, size, "), std::string::npos) << source;
+}
+
+TEST_F(LocalRun, ExampleWorkflowsAreValid) {
+  for (const char* name : {"codemod", "checked-twice"}) {
+    const auto lint = machine_.Ybis({"workflow", "lint", ExampleWorkflow(name)});
+    EXPECT_EQ(lint.exit_code, 0) << lint.output << lint.error_output;
+  }
+}
+
+TEST_F(LocalRun, WatchEndsWithTheRunsExitCode) {
+  const std::string repository = machine_.Repository("shop");
+  ASSERT_EQ(
+      machine_.Ybis({"task", "create", "-f", Example("protected-path"), "--repo", repository}).exit_code, 0);
+  Background watch(machine_.Command({"watch", "protected-path"}), machine_.env(),
+                   machine_.path() / "watch.log");
+  Background all(machine_.Command({"watch", "-o", "json"}), machine_.env(), machine_.path() / "all.log");
+  EXPECT_EQ(machine_.Ybis({"run", "protected-path"}).exit_code, 4);
+  EXPECT_EQ(watch.Wait(std::chrono::seconds(60)), 4);
+  all.Signal(SIGINT);
+  EXPECT_EQ(all.Wait(std::chrono::seconds(60)), 0);
+  const auto text = ReadFile(machine_.path() / "watch.log");
+  ASSERT_TRUE(text);
+  EXPECT_NE(text->find("Queued"), std::string::npos) << *text;
+  EXPECT_NE(text->find("gate"), std::string::npos) << *text;
+  EXPECT_EQ(text->find('\x1b'), std::string::npos) << "nothing is redrawn where there is no terminal";
+  const auto lines = ReadFile(machine_.path() / "all.log");
+  EXPECT_NE(lines->find("\"status\":\"Blocked\""), std::string::npos) << *lines;
+  EXPECT_EQ(machine_.Ybis({"watch", "nobody"}).exit_code, 3);
+}
+
+TEST_F(LocalRun, AWorkerServesProbesAndMetrics) {
+  Background worker(machine_.Command({"worker", "start", "--health-address", "127.0.0.1:0"}), machine_.env(),
+                    machine_.path() / "worker.log");
+  std::string port;
+  for (int i = 0; i < 600 && port.empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const std::string text = ReadFile(machine_.path() / "worker.log").value_or("");
+    const size_t at = text.find("port=", text.find("serving metrics"));
+    if (at != std::string::npos && text.find('\n', at) != std::string::npos)
+      port = text.substr(at + 5, text.find_first_not_of("0123456789", at + 5) - at - 5);
+  }
+  ASSERT_FALSE(port.empty()) << ReadFile(machine_.path() / "worker.log").value_or("");
+  http::Client client({});
+  const auto get = [&](const std::string& path) {
+    http::ClientRequest request;
+    request.url = "http://127.0.0.1:" + port + path;
+    return client.Send(request, {});
+  };
+  EXPECT_EQ(get("/livez")->status, 200);
+  EXPECT_EQ(get("/readyz")->status, 200);
+  EXPECT_TRUE(get("/readyz")->body.starts_with("[+] database ok\n"));
+  const std::string metrics = get("/metrics")->body;
+  EXPECT_NE(metrics.find("ybis_active_workers 0"), std::string::npos) << metrics;
+  for (int i = 0; i < 100 && get("/metrics")->body.find("ybis_health_check") == std::string::npos; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_NE(get("/metrics")->body.find("ybis_health_check{check=\"database\"} 0"), std::string::npos)
+      << get("/metrics")->body;
+  worker.Signal(SIGTERM);
+  EXPECT_EQ(worker.Wait(std::chrono::seconds(30)), 0);
 }
 
 TEST_F(LocalRun, TellsEverythingAboutATask) {

@@ -73,12 +73,15 @@ class OperatorClusterTest : public ::testing::Test {
     if (api_ && !ns_.empty()) (void)api_->Delete(kube::kNamespaces, {"", ns_}, {}, {});
   }
   void InstallCrds() {
-    for (const char* file : {"ybis.dev_ybistasks.yaml", "ybis.dev_ybisworkflows.yaml"}) {
+    for (const char* file :
+         {"ybis.dev_ybistasks.yaml", "ybis.dev_ybisworkflows.yaml", "ybis.dev_ybisapprovals.yaml"}) {
       const auto text = ReadFile(std::string(YBIS_SOURCE_DIR) + "/crds/" + file).value();
       const auto made = api_->Create(kCrds, *ParseYaml(text, file).value().value, {});
       ASSERT_TRUE(made || made.error().code == ErrorCode::kExists) << made.error().message;
     }
-    ASSERT_TRUE(Eventually([&] { return api_->List(kube::kTasks, "default", {}, {}).has_value(); }));
+    for (const auto& resource : {kube::kTasks, kube::kApprovals}) {
+      ASSERT_TRUE(Eventually([&] { return api_->List(resource, "default", {}, {}).has_value(); }));
+    }
   }
 
   void Apply(const std::string& name, const json& spec = json::object()) {

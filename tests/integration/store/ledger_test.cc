@@ -1,3 +1,4 @@
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -136,6 +137,49 @@ TEST(RunLedger, NodesAreRecordedOnceAndInOrder) {
   EXPECT_EQ(world.ledger.GetRun(run_id, {})->node, "executor");
 }
 
+/// Commits of a database, as the server counts them once their session has ended.
+int64_t CommitsOf(const std::function<void(World&)>& work) {
+  const std::string url = Server().NewDatabase();
+  World(url, {}, {}, 2).pool.Execute("SELECT 1", {}, {});
+  store::Pool watcher(SettingsFor(url, 1));
+  const auto count = [&] {
+    return Count(watcher,
+                 "SELECT pg_stat_get_db_xact_commit(oid)::bigint FROM pg_database "
+                 "WHERE datname = current_database()");
+  };
+  const auto settled = [&] {  // statistics of an ended session arrive a little later
+    int64_t last = count();
+    for (int same = 0; same < 5;) {
+      std::this_thread::sleep_for(100ms);
+      const int64_t now = count();
+      same = now - last <= 1 ? same + 1 : 0;
+      last = now;
+    }
+    return last;
+  };
+  const int64_t before = settled();
+  {
+    World world(url, {}, {}, 1);
+    work(world);
+  }
+  return settled() - before;
+}
+
+TEST(RunLedger, ANodeIsOneCommit) {
+  constexpr int kNodes = 400;
+  const auto walk = [](int nodes) {
+    return CommitsOf([nodes](World& world) {
+      const std::string run_id = Dispatched(world, "hello");
+      const int64_t epoch = Claimed(world, run_id);
+      for (int seq = 1; seq <= nodes; ++seq) {
+        YBIS_EXPECT_OK(world.ledger.ReportNode(run_id, NodeReportOf(epoch, seq), {}));
+      }
+    });
+  };
+  const double each = static_cast<double>(walk(kNodes) - walk(0)) / kNodes;
+  EXPECT_NEAR(each, 1, 0.1);
+}
+
 TEST(RunLedger, HostileTextSurvives) {
   World world(Server().NewDatabase());
   const std::string run_id = Dispatched(world, "t");
@@ -189,7 +233,7 @@ TEST(RunLedger, ArtifactsComeBackByNameWithTheirDigest) {
   YBIS_EXPECT_OK(world.ledger.PutArtifact(run_id, epoch, "plan.json", bytes, {}));  // the same content twice
   YBIS_EXPECT_OK(world.ledger.PutArtifact(run_id, epoch, "plan.json", "newer", {}));
   EXPECT_EQ(*world.ledger.GetArtifact(run_id, "plan.json", {}), "newer");
-  EXPECT_EQ(world.ledger.ListArtifacts(run_id, {})->size(), 2u);
+  EXPECT_EQ(world.ledger.ListArtifacts(run_id, {})->size(), 3u);  // and events.jsonl
   EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM blobs"), 2);
   YBIS_EXPECT_CODE(world.ledger.GetArtifact(run_id, "none", {}), kNotFound);
   for (const std::string& name :
@@ -324,7 +368,8 @@ TEST(WatchdogThread, SweepsOnItsOwn) {
   RunOutLease(world, run_id);
   std::atomic<int> swept{0};
   {
-    control::WatchdogThread thread(world.pool, 10ms, [&](const auto& runs) { swept += runs.size(); });
+    const control::WatchdogThread thread(world.pool, 10ms,
+                                         {.on_swept = [&](const auto& runs) { swept += runs.size(); }});
     for (int i = 0; i < 300 && swept == 0; ++i) std::this_thread::sleep_for(10ms);
   }
   EXPECT_EQ(swept, 1);

@@ -111,6 +111,27 @@ TEST(TaskQueue, AHighPriorityBehindBlockedOnesStillComesBeforeALowerOne) {
   EXPECT_EQ(admitted->front().task_name, "high");
 }
 
+TEST(TaskQueue, ARunBehindHundredsOfAFullLaneOrNamespaceIsFoundAndTheyAreNotForgotten) {
+  World world(Server().NewDatabase(), {100, 700, 1});
+  std::vector<std::string> waiting;
+  for (int i = 0; i < 600; ++i) {
+    waiting.push_back(
+        world.queue
+            .Submit(Submission("one-" + std::to_string(i), api::Priority::kMedium, "https://git.example/one"))
+            ->run_id);
+  }
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM leases"), 1) << "one of them has the lane's place";
+  const auto other =
+      world.queue.Submit(Submission("other", api::Priority::kMedium, "https://git.example/two"));
+  YBIS_ASSERT_OK(other);
+  EXPECT_EQ(other->state, RunState::kDispatched);
+  YBIS_ASSERT_OK(world.queue.Cancel(waiting[0], "x"));
+  const auto next = world.queue.Admit();
+  YBIS_ASSERT_OK(next);
+  ASSERT_EQ(next->size(), 1U);
+  EXPECT_EQ(next->front().run_id, waiting[1]) << "the oldest that waits";
+}
+
 TEST(TaskQueue, ManyLeadersAdmitEachRunOnceAndNeverPastTheLimit) {
   World world(Server().NewDatabase(), {7, 100, 100}, {}, 16);
   for (int i = 0; i < 40; ++i) YBIS_ASSERT_OK(world.queue.Submit(Submission("t" + std::to_string(i))));

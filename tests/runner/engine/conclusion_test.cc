@@ -62,6 +62,48 @@ TEST(Conclude, TakesBlockedAndRejectedFromTheGate) {
             Kind::kFail);
 }
 
+TEST(Conclude, WithModeNeverWhatWouldWaitFails) {
+  api::RunOrder order = kBranch;
+  order.spec.approval.mode = api::ApprovalMode::kNever;
+  const Conclusion blocked =
+      Conclude(order, After({{"gate", {{"decision", "blocked"}, {"failure", kFailure}}}}));
+  EXPECT_EQ(blocked.kind, Kind::kFail);
+  EXPECT_EQ(blocked.failure->failure_class, api::FailureClass::kPolicy);
+  EXPECT_EQ(blocked.failure->reason, "PolicyBlocked");
+  json waiting = Approved();
+  waiting["@run"] = {{"waiting", {{"node", "ask"}, {"message", "look"}}}};
+  const Conclusion asked = Conclude(order, After(waiting));
+  EXPECT_EQ(asked.kind, Kind::kFail);
+  EXPECT_EQ(asked.failure->reason, "ApprovalRequired");
+  EXPECT_EQ(Conclude(order, After(Approved())).kind, Kind::kDeliver);
+}
+
+TEST(Conclude, WithModeAlwaysAnApprovedChangeWaitsForAPersonToo) {
+  api::RunOrder order = kBranch;
+  order.spec.approval.mode = api::ApprovalMode::kAlways;
+  const Conclusion waits = Conclude(order, After(Approved()));
+  EXPECT_EQ(waits.kind, Kind::kBlock);
+  EXPECT_EQ(waits.failure->reason, "ApprovalRequired");
+  EXPECT_EQ(waits.subject_digest, api::SubjectDigest("abc-2", 5, Digest("diff\n"), "approved"));
+  EXPECT_FALSE(waits.walk_goes_on);
+  json approved = Approved();
+  approved["@run"] = {{"approval", {{"runID", "abc-2"}, {"approvers", {"ada"}}}}};
+  EXPECT_EQ(Conclude(order, After(approved)).kind, Kind::kDeliver);
+  EXPECT_EQ(Conclude(order, After(approved, "another\n")).failure->reason, "ChangedAfterGate");
+}
+
+TEST(Conclude, ABlockedChangeThatAPersonApprovedIsDeliveredUnlessItChanged) {
+  json state = {{"gate", {{"decision", "blocked"}, {"failure", kFailure}, {"patchDigest", Digest("diff\n")}}},
+                {"@run", {{"approval", {{"runID", "abc-2"}, {"approvers", {"ada"}}}}}}};
+  EXPECT_EQ(Conclude(kBranch, After(state)).kind, Kind::kDeliver);
+  EXPECT_EQ(Conclude(kBranch, After(state, "another\n")).failure->reason, "ChangedAfterGate");
+  api::RunOrder later = kBranch;
+  later.run_id = "abc-3";
+  EXPECT_EQ(Conclude(later, After(state)).kind, Kind::kBlock) << "an approval is of one run";
+  state["gate"]["decision"] = "rejected";
+  EXPECT_EQ(Conclude(kBranch, After(state)).kind, Kind::kFail) << "what the gate rejects nobody can approve";
+}
+
 TEST(Conclude, LetsAFailureOutrankAnEarlierApproval) {
   json state = Approved();
   state["failure"] = kFailure;
@@ -86,7 +128,8 @@ TEST(ReportOf, TellsResultVerificationAndSubject) {
   const api::Checkpoint checkpoint = After(state);
   const api::FinishReport report = ReportOf(Conclude(kBranch, checkpoint), checkpoint);
   EXPECT_EQ(report.outcome, "Blocked");
-  EXPECT_EQ(report.subject_digest, Digest("diff\n"));
+  EXPECT_EQ(report.subject_digest, api::SubjectDigest("abc-2", 5, Digest("diff\n"), "blocked"));
+  EXPECT_EQ(report.wait_node, "gate");
   EXPECT_EQ(report.result->files_changed, 2);
   EXPECT_EQ(report.result->insertions, 7);
   EXPECT_EQ(report.verification->failed, 1);

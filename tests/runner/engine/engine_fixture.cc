@@ -69,7 +69,8 @@ ExitCode EngineTest::RunOnce(bool fresh) {
   Engine engine({.run_id = core_.order.run_id,
                  .runner_version = "test",
                  .host = "here",
-                 .workspace = {.directory = volume_->path()}},
+                 .workspace = {.directory = volume_->path(), .local = local_},
+                 .wait_when_blocked = wait_when_blocked_},
                 core_, commands_, SystemClock());
   return engine.Run(terminate_.get_token());
 }

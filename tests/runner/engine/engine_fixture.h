@@ -55,6 +55,8 @@ class EngineTest : public ::testing::Test {
   FakeCommands commands_;
   std::deque<nlohmann::json> edits_;  ///< of the executor and then of each repair
   nlohmann::json plan_files_;
+  Duration wait_when_blocked_{0};
+  bool local_ = false;  ///< the order's project root counts
   std::stop_source terminate_;
   std::unique_ptr<testing::TempDir> volume_ = std::make_unique<testing::TempDir>();
 };

@@ -84,7 +84,9 @@ TEST_F(EngineTest, BlocksAProtectedPathAndPushesNothing) {
   EXPECT_EQ(core_.finish->failure->reason, "PolicyBlocked");
   EXPECT_NE(core_.finish->failure->message.find("protected-paths"), std::string::npos);
   EXPECT_NE(core_.finish->failure->message.find("ci/pipeline.yml"), std::string::npos);
-  EXPECT_EQ(core_.finish->subject_digest, Digest(core_.artifacts["patch.diff"]));
+  EXPECT_EQ(core_.finish->subject_digest,
+            api::SubjectDigest("0123abcd-1", 5, Digest(core_.artifacts["patch.diff"]), "blocked"));
+  EXPECT_EQ(core_.finish->wait_node, "gate");
   EXPECT_EQ(server_.Branches(), std::vector<std::string>{"main"});
 }
 

@@ -38,6 +38,18 @@ class FakeCore final : public RunApi {
     const std::lock_guard lock(mutex_);
     return ++epoch_;
   }
+  /// Ends the wait of a run that has blocked: it may be claimed again, with this decision until the next
+  /// checkpoint.
+  void Decide(api::DecisionKind kind, const std::string& feedback = {}) {
+    decision = api::ApprovalDecision{.decision = kind,
+                                     .approvers = {"ada", "bob"},
+                                     .reason = "it is fine",
+                                     .feedback = feedback,
+                                     .subject_digest = finish.value().subject_digest,
+                                     .seq = checkpoint.value().seq,
+                                     .decided = TimePoint(std::chrono::seconds(1'769'860'800))};
+    finish.reset();
+  }
   void Cancel() { cancel_ = true; }
   void FailHeartbeats(int times) { failing_heartbeats_ = times; }
 
@@ -49,6 +61,7 @@ class FakeCore final : public RunApi {
   }
   std::vector<std::string> call_names;  ///< all but heartbeats, in order
   std::optional<api::Checkpoint> checkpoint;
+  std::optional<api::ApprovalDecision> decision;
   std::vector<api::NodeReport> nodes;
   std::map<std::string, std::string> artifacts;
   std::map<std::string, api::EventReport> events;  ///< by key
@@ -62,11 +75,13 @@ class FakeCore final : public RunApi {
   Result<api::ClaimResponse> Claim(const api::ClaimRequest&, std::stop_token) override {
     return Call<api::ClaimResponse>("claim", [&]() -> Result<api::ClaimResponse> {
       if (finish) return Fail(ErrorCode::kGone, "the run has ended");
+      const bool about_it = decision && checkpoint && decision->seq == checkpoint->seq;
       return api::ClaimResponse{.epoch = ++epoch_,
                                 .attempt = ++attempt_,
                                 .heartbeat_seconds = heartbeat_seconds,
                                 .order = order,
-                                .checkpoint = checkpoint};
+                                .checkpoint = checkpoint,
+                                .decision = about_it ? decision : std::nullopt};
     });
   }
   Result<api::HeartbeatResponse> Heartbeat(const api::HeartbeatRequest& request, std::stop_token) override {

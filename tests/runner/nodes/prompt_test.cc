@@ -38,8 +38,8 @@ TEST(RenderPrompt, RefusesATextWithoutFrontMatterOrUserPart) {
 
 TEST(BuiltInPrompt, HasEveryPromptWithItsPlaces) {
   const std::map<std::string, std::string> all = {
-      {"title", "t"}, {"objective", "o"}, {"repository", "r"}, {"spec", "s"},     {"files", "f"},
-      {"plan", "p"},  {"checks", "c"},    {"round", "1"},      {"findings", "x"}, {"diff", "d"}};
+      {"title", "t"},  {"objective", "o"}, {"repository", "r"}, {"spec", "s"}, {"files", "f"},  {"plan", "p"},
+      {"checks", "c"}, {"round", "1"},     {"findings", "x"},   {"diff", "d"}, {"feedback", ""}};
   for (const char* name : {"spec_generator", "planner", "executor", "repair"}) {
     const auto prompt = BuiltInPrompt(name, all, {});
     ASSERT_TRUE(prompt) << prompt.error().message;

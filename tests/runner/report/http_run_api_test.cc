@@ -87,7 +87,19 @@ TEST_F(HttpRunApiTest, GivesUpSoonerWhenTheCoreItselfSaysLater) {
   const auto answer = Api().CallModel({.epoch = 1, .node = "planner"}, {});
   ASSERT_FALSE(answer);
   EXPECT_TRUE(answer.error().retryable);
-  EXPECT_LE(clock_.Now() - start, std::chrono::minutes(3));
+  EXPECT_LE(clock_.Now() - start, std::chrono::minutes(1));
+  const TimePoint second = clock_.Now();
+  ASSERT_FALSE(Api().ReportNode({.epoch = 1, .seq = 1}, {}));
+  EXPECT_GT(clock_.Now() - second, std::chrono::minutes(2)) << "a record that is away is waited for longer";
+}
+
+TEST_F(HttpRunApiTest, AsksAModelOnceMoreAfterItsEndpointsPause) {
+  transport_.answers.push_back(http::ClientResponse{
+      .status = 503, .headers = {{"retry-after", "30"}}, .body = ErrorBody("Unavailable", true).dump()});
+  transport_.Answer(400, ErrorBody("Invalid", false));
+  const auto answer = Api().CallModel({.epoch = 1, .node = "planner"}, {});
+  EXPECT_EQ(answer.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(transport_.requests.size(), 2U);
 }
 
 TEST_F(HttpRunApiTest, WaitsForAnEarlierAttemptsLeaseToEnd) {

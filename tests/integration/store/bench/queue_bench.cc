@@ -1,20 +1,24 @@
 // Figures of the queue on a private Postgres with fsync and synchronous_commit on, beside pgbench running the
 // same statements on the same server:
-//   claim → finish on one pool of connections; submit → dispatched; and a whole cycle while an old snapshot
-//   keeps every dead row.
+//   claim → finish on one pool of connections; submit → dispatched; a durable node beside a bare commit;
+//   admission past many runs that wait for their lane; and a whole cycle while an old snapshot keeps every
+//   dead row.
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
-#include "base/digest.h"
 #include "base/process.h"
 #include "control/run_ledger.h"
 #include "control/task_queue.h"
 #include "store/database.h"
 #include "store/migrations.h"
+#include "tests/support/figure.h"
+#include "tests/support/must.h"
 #include "tests/support/postgres.h"
+#include "tests/support/submission.h"
 
 namespace ybis {
 namespace {
@@ -23,40 +27,25 @@ using Steady = std::chrono::steady_clock;
 
 constexpr int kClients = 8;
 constexpr int kRunsEach = 500;
+constexpr int kRounds = 5;
 
-template <class T>
-T Must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  return std::move(*result);
-}
+using testing::Must;
+using testing::OneNodeSubmission;
+using testing::PrintFigure;
+using testing::Wanted;
 
-void Must(Status status) {
-  if (!status) throw std::runtime_error(status.error().message);
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.at(values.size() / 2);
 }
 
 double Seconds(Steady::time_point since) {
   return std::chrono::duration<double>(Steady::now() - since).count();
 }
 
-control::TaskSubmission Submission() {
-  control::TaskSubmission submission;
-  submission.uid = NewUuid();
-  submission.namespace_name = "bench";
-  submission.name = "task";
-  submission.generation = 1;
-  submission.spec.objective = "Make it so.";
-  submission.spec.repository.url = "https://git.example/" + submission.uid;
-  submission.workflow.name = "w";
-  submission.workflow.entry_point = "only";
-  submission.workflow.exit_points = {"only"};
-  submission.workflow.nodes = {
-      {"only", "passthrough", {}, std::make_shared<const nlohmann::json>(nlohmann::json::object()), 0, 1}};
-  return submission;
-}
-
 /// Dispatched runs c<client>-<i> for `prefix`, written directly.
 void MakeRuns(store::Pool& pool, const std::string& prefix) {
-  const auto submission = Submission();
+  const auto submission = OneNodeSubmission("bench", "task");
   const nlohmann::json workflow = {{"name", "w"}, {"spec", api::ToJson(submission.workflow)}};
   Must(pool.Transact(
       [&](store::Transaction& tx) -> Status {
@@ -135,7 +124,7 @@ double Pgbench(const testing::Postgres& server, const std::string& url, store::P
   }
   if (claim.empty() || finish.empty() || notify.empty()) throw std::runtime_error("statements not found");
   const std::string id = ":id";
-  const std::string tell = Bound(notify, {"'ybis_task'", "ARRAY['bench/task']"});
+  const std::string tell = Bound(notify, {"ARRAY['ybis_task']", "ARRAY['bench/task']"});
   const std::string script = "\\set i :i + 1\nSELECT '" + prefix +
                              "' || :client_id || '-' || :i AS id \\gset\n" +
                              Bound(claim, {":'id'", "'bench'", "300"}) + tell +
@@ -180,7 +169,7 @@ double Cycle(control::TaskQueue& queue, control::RunLedger& ledger, int count,
   const auto begin = Steady::now();
   for (int i = 0; i < count; ++i) {
     const auto start = Steady::now();
-    const auto run = Must(queue.Submit(Submission()));
+    const auto run = Must(queue.Submit(OneNodeSubmission("bench", "task")));
     if (submit_ms != nullptr) submit_ms->push_back(Seconds(start) * 1000);
     api::FinishReport report;
     report.epoch = Must(ledger.Claim(run.run_id, "bench", {}, {})).epoch;
@@ -190,33 +179,103 @@ double Cycle(control::TaskQueue& queue, control::RunLedger& ledger, int count,
   return count / Seconds(begin);
 }
 
-void Run() {
-  testing::Postgres server;
-  const std::string url = server.NewDatabase();
-  store::PoolSettings settings;
-  settings.url = url;
-  settings.size = kClients;
-  store::Pool pool(settings);
-  Must(store::Migrator(pool).Up({}));
-  for (int round = 1; round <= 3; ++round) {
+/// Ours and pgbench's in turn, so that both meet the same moods of the machine.
+void CompareWithPgbench(const testing::Postgres& server, const std::string& url, store::Pool& pool) {
+  std::vector<double> ratios, rates, theirs_rates;
+  for (int round = 1; round <= kRounds; ++round) {
     const std::string ours_prefix = fmt::format("o{}c", round), theirs_prefix = fmt::format("p{}c", round);
     MakeRuns(pool, ours_prefix);
     MakeRuns(pool, theirs_prefix);
-    const double ours = ClaimAndFinish(pool, ours_prefix);
-    const double theirs = Pgbench(server, url, pool, theirs_prefix);
-    const auto done = Must(pool.Execute("SELECT count(*) FROM runs WHERE state <> 'Completed'", {}, {}));
-    std::printf("claim+finish, %d connections: %.0f runs/s, pgbench %.0f runs/s (%.0f%%), %ld left over\n",
-                kClients, ours, theirs, 100 * ours / theirs, static_cast<long>(done[0].Int(0)));
+    rates.push_back(ClaimAndFinish(pool, ours_prefix));
+    theirs_rates.push_back(Pgbench(server, url, pool, theirs_prefix));
+    ratios.push_back(100 * rates.back() / theirs_rates.back());
+    std::fprintf(stderr, "claim and finish: %.0f runs/s, pgbench %.0f runs/s (%.0f%%)\n", rates.back(),
+                 theirs_rates.back(), ratios.back());
   }
+  const auto done = Must(pool.Execute("SELECT count(*) FROM runs WHERE state <> 'Completed'", {}, {}));
+  if (done[0].Int(0) != 0) throw std::runtime_error("runs are left over");
+  PrintFigure("claim and finish, 8 connections", Median(rates), "runs/s");
+  PrintFigure("the same by pgbench", Median(theirs_rates), "runs/s");
+  PrintFigure("queue beside pgbench, median of pairs", Median(ratios), "%", Wanted::kAtLeast, 80);
+}
+
+/// A node's report, checkpoint and all, beside a commit of one row of one number.
+void DurableNode(store::Pool& pool) {
+  constexpr int kNodes = 200;
+  Must(pool.Execute("CREATE TABLE bare (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n bigint)", {},
+                    {}));
+  control::TaskQueue queue(pool, {100'000, 100'000, 100'000});
+  control::RunLedger ledger(pool);
+  const std::string run_id = Must(queue.Submit(OneNodeSubmission("bench", "task"))).run_id;
+  api::NodeReport report;
+  report.epoch = Must(ledger.Claim(run_id, "bench", {}, {})).epoch;
+  report.node = "only";
+  report.type = "passthrough";
+  report.visit = 1;
+  report.outcome = "ok";
+  report.started = report.finished = SystemClock().Now();
+  report.output = std::make_shared<const nlohmann::json>(nlohmann::json{{"summary", std::string(1000, 'x')}});
+  report.checkpoint.next_node = "only";
+  report.checkpoint.state = report.output;
+  report.checkpoint.patch = std::string(2000, 'p');
+  std::vector<double> ratios, node_ms;
+  for (int round = 0; round < kRounds; ++round) {
+    auto begin = Steady::now();
+    for (int i = 0; i < kNodes; ++i) Must(pool.Execute("INSERT INTO bare (n) VALUES ($1)", {i}, {}));
+    const double bare = Seconds(begin);
+    begin = Steady::now();
+    for (int i = 0; i < kNodes; ++i) {
+      report.checkpoint.seq = ++report.seq;
+      Must(ledger.ReportNode(run_id, report, {}));
+    }
+    node_ms.push_back(Seconds(begin) * 1000 / kNodes);
+    ratios.push_back(node_ms.back() / (bare * 1000 / kNodes));
+  }
+  PrintFigure("durable node", Median(node_ms), "ms");
+  PrintFigure("durable node beside a bare commit", Median(ratios), "×", Wanted::kAtMost, 1.5);
+  report.epoch = 0;
+  Must(queue.Fail(run_id, {api::FailureClass::kInfra, "Done", "done"}));
+}
+
+/// 20,000 runs wait for one lane that is taken; one of another lane comes after them.
+void BlockedLane(store::Pool& pool) {
+  control::TaskQueue queue(pool, {0, 0, 1});
+  Must(pool.Transact(
+      [&](store::Transaction& tx) -> Status {
+        const std::string ids = "(SELECT 'wait' || i AS id FROM generate_series(1, 20000) i) ids";
+        YBIS_TRY(
+            tx.ExecScript("INSERT INTO tasks (uid, namespace, name) SELECT id, 'bench', id FROM " + ids));
+        YBIS_TRY(tx.ExecScript("INSERT INTO runs (run_id, task_uid, number) SELECT id, id, 1 FROM " + ids));
+        YBIS_TRY(tx.ExecScript("INSERT INTO run_orders SELECT id, '{}', '{}', '{}', 3600, 3 FROM " + ids));
+        return tx.ExecScript(
+            "INSERT INTO queue (priority, position, run_id, namespace, lane) "
+            "SELECT 1, nextval('queue_position'), id, 'bench', 'one' FROM " +
+            ids);
+      },
+      {}));
+  Must(pool.Execute("ANALYZE", {}, {}));
+  Must(queue.Admit());  // the lane's one place
+  std::vector<double> ms;
+  for (int i = 0; i < 20; ++i) {
+    const auto begin = Steady::now();
+    Must(queue.Admit());
+    ms.push_back(Seconds(begin) * 1000);
+  }
+  PrintFigure("admission past 20,000 runs of a full lane", Median(ms), "ms", Wanted::kAtMost, 10);
+  Must(pool.Execute("DELETE FROM queue", {}, {}));
+  Must(pool.Execute("DELETE FROM leases", {}, {}));
+}
+
+void OldSnapshot(store::Pool& pool, store::PoolSettings settings) {
   control::TaskQueue queue(pool, {100'000, 100'000, 100'000});
   control::RunLedger ledger(pool);
   std::vector<double> submit_ms;
   const double before = Cycle(queue, ledger, 1000, &submit_ms);
   std::sort(submit_ms.begin(), submit_ms.end());
-  std::printf("submit to dispatched: p50 %.1f ms, p99 %.1f ms\n", submit_ms[500], submit_ms[990]);
-  store::PoolSettings old_settings = settings;
-  old_settings.size = 1;
-  store::Pool old_pool(old_settings);
+  PrintFigure("task submitted → run dispatched, p50", submit_ms[500], "ms");
+  PrintFigure("task submitted → run dispatched, p99", submit_ms[990], "ms");
+  settings.size = 1;
+  store::Pool old_pool(settings);
   Must(old_pool.Transact(
       [&](store::Transaction& old) -> Status {
         YBIS_TRY(old.Exec("SET LOCAL idle_in_transaction_session_timeout = 0"));
@@ -224,20 +283,36 @@ void Run() {
         YBIS_TRY(old.Exec("SELECT count(*) FROM runs"));
         Cycle(queue, ledger, 12'500);  // four updates of queue and leases each
         const double after = Cycle(queue, ledger, 1000);
-        std::printf(
-            "submit+claim+finish: %.0f/s, behind an old snapshot and 50,000 updates %.0f/s (%.0f%%)\n",
-            before, after, 100 * after / before);
+        PrintFigure("queue's rate", before, "cycles/s");
+        PrintFigure("queue's rate behind an old snapshot and 50,000 updates", 100 * after / before, "%",
+                    Wanted::kAtLeast, 80);
         return {};
       },
       {}));
 }
 
+void Run(const std::set<std::string>& parts) {
+  const auto wanted = [&](const char* part) { return parts.empty() || parts.count(part) != 0; };
+  testing::Postgres server;
+  const std::string url = server.NewDatabase();
+  store::PoolSettings settings;
+  settings.url = url;
+  settings.size = kClients;
+  store::Pool pool(settings);
+  Must(store::Migrator(pool).Up({}));
+  if (wanted("pgbench")) CompareWithPgbench(server, url, pool);
+  if (wanted("node")) DurableNode(pool);
+  if (wanted("lane")) BlockedLane(pool);
+  if (wanted("snapshot")) OldSnapshot(pool, settings);
+}
+
 }  // namespace
 }  // namespace ybis
 
-int main() {
+/// ybis_queue_bench [pgbench] [node] [lane] [snapshot]; none: all.
+int main(int argc, char** argv) {
   try {
-    ybis::Run();
+    ybis::Run(std::set<std::string>(argv + 1, argv + argc));
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

@@ -1,0 +1,164 @@
+// ybis approve, reject, revise: what a person decides about a run that waits.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "base/digest.h"
+#include "cli/backend.h"
+#include "cli/verb.h"
+#include "cli/views.h"
+#include "cli/wait_view.h"
+
+namespace ybis::cli {
+namespace {
+
+using api::DecisionKind;
+
+struct Options {
+  DecisionKind kind = DecisionKind::kApprove;
+  BackendOptions backend;
+  std::string id;
+  std::string reason;
+  std::string feedback;
+  bool yes = false;
+};
+
+/// What the decision is about, as it stands when the person is asked.
+struct Facts {
+  FoundTask found;
+  control::Wait wait;
+};
+
+Result<Facts> Gather(const Options& options) {
+  Facts facts;
+  YBIS_ASSIGN(facts.found, OpenTask(options.backend, options.id, {}));
+  const TaskView& task = facts.found.task;
+  YBIS_ASSIGN(auto wait, facts.found.backend->WaitOf(task, {}));
+  if (!wait) {
+    return Fail(ErrorCode::kConflict, fmt::format("run {} of task {} is {}: it waits for nobody",
+                                                  task.run_id(), task.name, ToString(task.status.phase)));
+  }
+  facts.wait = std::move(*wait);
+  return facts;
+}
+
+std::string Verb(DecisionKind kind) {
+  return kind == DecisionKind::kApprove ? "approve" : kind == DecisionKind::kReject ? "reject" : "revise";
+}
+
+/// What a decision of this kind cannot do without.
+Status CheckOptions(const Options& options) {
+  if (options.kind == DecisionKind::kReject && options.reason.empty())
+    return Fail(ErrorCode::kInvalid, "--reason: a rejection needs one; it ends the run");
+  if (options.kind == DecisionKind::kRevise && options.feedback.empty())
+    return Fail(ErrorCode::kInvalid, "--feedback: a revision needs to know what to change");
+  if (!options.yes && ::isatty(STDIN_FILENO) == 0) {
+    return Fail(
+        ErrorCode::kInvalid,
+        fmt::format("nobody can be asked here, since standard input is no terminal: look at the change "
+                    "with `ybis diff {0}`, then give --yes",
+                    options.id));
+  }
+  return {};
+}
+
+bool Asked(Context& context, const Options& options, const Facts& facts) {
+  context.out << fmt::format("\n{} run {} of task {} ({})? [y/N] ", Capitalized(Verb(options.kind)),
+                             facts.wait.run_id, facts.found.task.name, facts.wait.subject_digest)
+              << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+int ExitCodeOf(control::ApprovalVerdict verdict) {
+  const bool counts =
+      verdict == control::ApprovalVerdict::kDecided || verdict == control::ApprovalVerdict::kCounted;
+  return counts ? kExitOk : kExitUndecided;
+}
+
+int Decide(Context& context, const Options& options) {
+  if (const Status fits = CheckOptions(options); !fits) return Explain(context, fits.error());
+  const auto facts = Gather(options);
+  if (!facts && facts.error().code == ErrorCode::kConflict) {
+    context.err << facts.error().message << "\n";
+    return kExitUndecided;
+  }
+  if (!facts) return Explain(context, facts.error());
+  Backend& backend = *facts->found.backend;
+  const TaskView& task = facts->found.task;
+  if (!options.yes) {
+    PrintFacts(context.out, backend, task, facts->wait, PaintFor(context.out));
+    if (!Asked(context, options, *facts)) {
+      context.out << "nothing was decided\n";
+      return kExitFailed;
+    }
+  }
+  const auto result = backend.Decide(task,
+                                     {NewUuid(),
+                                      facts->wait.run_id,
+                                      facts->wait.subject_digest,
+                                      options.kind,
+                                      options.reason,
+                                      options.feedback,
+                                      {}},
+                                     {});
+  if (!result) return Explain(context, result.error());
+  const int code = ExitCodeOf(result->verdict);
+  (code == kExitOk ? context.out : context.err) << result->message << "\n";
+  if (result->verdict == control::ApprovalVerdict::kDecided && options.kind != DecisionKind::kReject)
+    context.out << backend.AfterDecision(task) << "\n";
+  return code;
+}
+
+CLI::App* AddDecision(CLI::App& app, Context& context, const std::shared_ptr<Options>& options,
+                      const std::string& help) {
+  CLI::App* verb = app.add_subcommand(Verb(options->kind), help);
+  verb->add_option("ID", options->id, "Name, uid or run id")->required();
+  verb->add_option("--reason", options->reason, "Why, for the record");
+  verb->add_flag("-y,--yes", options->yes, "Do not ask");
+  AddBackendOptions(*verb, options->backend);
+  verb->callback(
+      [&context, options] { context.action = [&context, options] { return Decide(context, *options); }; });
+  return verb;
+}
+
+std::shared_ptr<Options> OptionsFor(DecisionKind kind) {
+  auto options = std::make_shared<Options>();
+  options->kind = kind;
+  return options;
+}
+
+constexpr const char* kCodes =
+    "Exit codes: 0 decided or counted, 5 nothing was decided (nothing waits, something else waits by now, or "
+    "it "
+    "may not be decided like this), 1 failed or answered no, 2 wrong usage, 3 no such task.\n\n";
+
+}  // namespace
+
+void AddApprove(CLI::App& app, Context& context) {
+  CLI::App* verb = AddDecision(app, context, OptionsFor(DecisionKind::kApprove),
+                               "Let a run that waits go on to its delivery");
+  verb->footer(std::string(kCodes) +
+               "Examples:\n  ybis approve protected-path\n"
+               "  ybis approve protected-path --yes --reason \"agreed with operations\"");
+}
+
+void AddReject(CLI::App& app, Context& context) {
+  CLI::App* verb = AddDecision(app, context, OptionsFor(DecisionKind::kReject),
+                               "End a run that waits: it fails with class Rejected");
+  verb->footer(std::string(kCodes) +
+               "Example:\n  ybis reject protected-path --reason \"not before the release\"");
+}
+
+void AddRevise(CLI::App& app, Context& context) {
+  const auto options = OptionsFor(DecisionKind::kRevise);
+  CLI::App* verb = AddDecision(app, context, options, "Send a run that waits back to its repair node");
+  verb->add_option("--feedback", options->feedback, "What to change; goes into the model's prompt");
+  verb->footer(std::string(kCodes) +
+               "Example:\n  ybis revise protected-path --feedback \"Three replicas are enough.\"");
+}
+
+}  // namespace ybis::cli

@@ -1,0 +1,33 @@
+#pragma once
+// What a backup is made of and restored to: this user's folders and the database.
+#include <string>
+#include <vector>
+
+#include "cli/local/backup/pg_tools.h"
+#include "cli/local/folders.h"
+#include "store/database.h"
+
+namespace ybis::cli {
+
+inline void NoProgress(const std::string& /*what*/, int64_t /*bytes*/) {}
+
+/// Everything outlives the call it is given to.
+struct BackupSite {
+  Folders folders;
+  std::string database_url;
+  store::Pool& pool;
+  Progress progress;
+
+  std::filesystem::path Backups() const { return folders.data / "backups"; }
+};
+
+/// The server's version as server_version_num gives it.
+Result<int64_t> ServerVersion(store::Pool& pool, std::stop_token stop);
+
+/// The names below the settings folder that "configs" has; secrets only on demand.
+std::vector<std::string> ConfigRoots(bool secrets);
+
+/// Writes an entry of the system journal.
+Status Record(store::Pool& pool, std::string type, std::string message, const nlohmann::json& fields);
+
+}  // namespace ybis::cli

@@ -1,0 +1,147 @@
+#include "runner/git/checkout.h"
+
+#include <fmt/format.h>
+
+#include <system_error>
+
+#include "base/file.h"
+#include "runner/git/entry_match.h"
+#include "runner/git/ref_name.h"
+
+namespace ybis::git {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxPointer = 8 * 1024;
+constexpr size_t kMaxText = 1024 * 1024;
+
+std::string FirstLine(std::string text) {
+  text.resize(std::min(text.find('\n'), text.size()));
+  while (!text.empty() && (text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+/// The folder that `.git` is, or that the file `.git` names (a linked worktree, a submodule).
+Result<fs::path> GitFolder(const fs::path& folder) {
+  const fs::path dot_git = folder / ".git";
+  std::error_code error;
+  if (fs::is_directory(dot_git, error)) return dot_git;
+  if (!fs::exists(dot_git, error)) {
+    return Fail(ErrorCode::kNotFound, fmt::format("{}: is no checkout of a repository", folder.string()));
+  }
+  YBIS_ASSIGN(const std::string text, ReadFile(dot_git, kMaxPointer));
+  constexpr std::string_view kPrefix = "gitdir: ";
+  const std::string line = FirstLine(text);
+  if (!line.starts_with(kPrefix)) {
+    return Fail(ErrorCode::kInvalid, fmt::format("{}: names no repository", dot_git.string()));
+  }
+  return (folder / line.substr(kPrefix.size())).lexically_normal();
+}
+
+/// Linked worktrees share the configuration of the repository they were made from.
+fs::path CommonFolder(const fs::path& git_dir) {
+  const auto text = ReadFile(git_dir / "commondir", kMaxPointer);
+  if (!text || FirstLine(*text).empty()) return git_dir;
+  return (git_dir / FirstLine(*text)).lexically_normal();
+}
+
+bool IsFalse(const std::string& value) {
+  return value == "false" || value == "no" || value == "off" || value == "0" || value == "False";
+}
+
+}  // namespace
+
+Result<Checkout> Checkout::Open(const GitProgram& program, const fs::path& folder, UserFolders user) {
+  std::error_code error;
+  const fs::path real = fs::canonical(folder, error);
+  if (error) return Fail(ErrorCode::kNotFound, fmt::format("{}: {}", folder.string(), error.message()));
+  YBIS_ASSIGN(fs::path git_dir, GitFolder(real));
+  YBIS_ASSIGN(ConfinedRoot files, ConfinedRoot::Open(real));
+  Checkout out(program, real, std::move(user), std::move(files));
+  out.git_dir_ = std::move(git_dir);
+  out.common_ = CommonFolder(out.git_dir_);
+  return out;
+}
+
+Result<std::string> Checkout::Head(std::stop_token stop) const {
+  GitCall call;
+  call.git_dir = git_dir_;
+  call.arguments = {"rev-parse", "--quiet", "--verify", "HEAD"};  // reads refs, no objects
+  YBIS_ASSIGN(const ProcessResult result, program_->RunLocal(call, std::move(stop)));
+  const std::string commit = FirstLine(result.output);
+  return result.exit_code == 0 && IsFullSha(commit) ? commit : std::string();
+}
+
+std::map<std::string, IndexEntry> Checkout::Index(std::string& problem) const {
+  std::map<std::string, IndexEntry> out;
+  const fs::path path = git_dir_ / "index";
+  std::error_code error;
+  if (!fs::exists(path, error)) return out;
+  if (!fs::is_regular_file(path, error)) {
+    problem = "is not a regular file";
+    return out;
+  }
+  auto entries = ReadIndex(path);
+  if (!entries) {
+    problem = entries.error().message;
+    return out;
+  }
+  for (IndexEntry& entry : *entries) {
+    std::string name = entry.path;
+    out.insert_or_assign(std::move(name), std::move(entry));
+  }
+  return out;
+}
+
+struct timespec Checkout::IndexWritten() const {
+  const auto written = WriteTime(git_dir_ / "index");
+  return written ? *written : timespec{};
+}
+
+std::optional<std::string> Checkout::Setting(const fs::path& file, const std::string& name,
+                                             std::stop_token stop) const {
+  auto text = ReadFile(file, kMaxText);
+  if (!text || text->empty()) return std::nullopt;
+  GitCall call;
+  call.arguments = {"config", "--file", "-", "--null", "--get", name};  // includes are not followed
+  call.input = std::move(*text);
+  const auto result = program_->RunLocal(call, std::move(stop));
+  if (!result || result->exit_code != 0) return std::nullopt;
+  const auto values = SplitNul(result->output);
+  return values.empty() ? std::nullopt : std::optional(values.front());
+}
+
+fs::path Checkout::XdgGit() const {
+  if (!user_.xdg_config.empty()) return user_.xdg_config / "git";
+  return user_.home.empty() ? fs::path() : user_.home / ".config/git";
+}
+
+std::optional<std::string> Checkout::Setting(const std::string& name, const std::stop_token& stop) const {
+  std::vector<fs::path> files = {common_ / "config"};
+  if (!user_.home.empty()) files.push_back(user_.home / ".gitconfig");
+  if (!XdgGit().empty()) files.push_back(XdgGit() / "config");
+  files.emplace_back("/etc/gitconfig");
+  for (const fs::path& file : files) {
+    if (auto value = Setting(file, name, stop)) return value;
+  }
+  return std::nullopt;
+}
+
+ExtraIgnores Checkout::Ignores(std::stop_token stop) const {
+  fs::path user = XdgGit().empty() ? fs::path() : XdgGit() / "ignore";
+  if (const auto named = Setting("core.excludesFile", stop)) {
+    user = named->starts_with("~/") ? user_.home / named->substr(2) : fs::path(*named);
+    if (!named->empty() && user.is_relative()) user = folder_ / user;
+  }
+  ExtraIgnores out;
+  if (!user.empty()) out.user = ReadFile(user, kMaxText).value_or("");
+  out.exclude = ReadFile(common_ / "info/exclude", kMaxText).value_or("");
+  return out;
+}
+
+bool Checkout::KeepsModes(std::stop_token stop) const {
+  return !IsFalse(Setting(common_ / "config", "core.fileMode", std::move(stop)).value_or("true"));
+}
+
+}  // namespace ybis::git

@@ -1,0 +1,184 @@
+// What health is made of: single looks, the monitor, the routes.
+#include "control/health.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/clock.h"
+#include "control/backup_manifest.h"
+#include "control/health_checks.h"
+#include "control/health_routes.h"
+#include "control/metrics.h"
+#include "http/server.h"
+#include "tests/support/temp_dir.h"
+
+namespace ybis::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A model endpoint that answers GET /v1/models with one status.
+class Endpoint {
+ public:
+  explicit Endpoint(int status) {
+    http::Router router;
+    router.Add("GET", "/v1/models", [this, status](const http::Request& request, std::stop_token) {
+      const auto found = request.headers.find("authorization");
+      authorization_ = found == request.headers.end() ? "" : found->second;
+      return http::TextResponse("{}", status);
+    });
+    server_ = std::move(*http::Server::Start({.listen = {{.address = "127.0.0.1"}}}, std::move(router)));
+  }
+
+  ModelConfig Model() const {
+    return {.name = "m", .endpoint = fmt::format("http://127.0.0.1:{}/v1", server_->Port())};
+  }
+  const std::string& authorization() const { return authorization_; }
+
+ private:
+  std::string authorization_;
+  std::unique_ptr<http::Server> server_;
+};
+
+TEST(ModelCheck, JudgesByTheListThatCostsNothing) {
+  const std::pair<int, HealthGrade> cases[] = {{200, HealthGrade::kOk},      {404, HealthGrade::kOk},
+                                               {401, HealthGrade::kBroken},  {403, HealthGrade::kBroken},
+                                               {429, HealthGrade::kWarning}, {503, HealthGrade::kWarning}};
+  for (const auto& [status, grade] : cases) {
+    const Endpoint endpoint(status);
+    const HealthFinding found = ModelCheck(endpoint.Model())({});
+    EXPECT_EQ(found.grade, grade) << status << found.message;
+    EXPECT_EQ(found.check, "model");
+    EXPECT_EQ(found.name, "m");
+    EXPECT_EQ(found.remedy.empty(), grade == HealthGrade::kOk) << status;
+  }
+}
+
+TEST(ModelCheck, SendsTheKeyAndSaysNothingOfIt) {
+  const Endpoint endpoint(401);
+  testing::TempDir dir;
+  dir.Write("key", "sk-very-secret\n");
+  ModelConfig model = endpoint.Model();
+  model.api_key_file = dir.path() / "key";
+  const HealthFinding found = ModelCheck(model)({});
+  EXPECT_EQ(endpoint.authorization(), "Bearer sk-very-secret");
+  EXPECT_EQ((found.message + found.remedy).find("sk-very"), std::string::npos);
+}
+
+TEST(ModelCheck, NobodyThereAndMissingFilesAreBroken) {
+  EXPECT_EQ(ModelCheck({.name = "m", .endpoint = "http://127.0.0.1:1/v1"})({}).grade, HealthGrade::kBroken);
+  EXPECT_EQ(
+      ModelCheck({.name = "m", .endpoint = "http://127.0.0.1:1/v1", .api_key_file = "/nowhere"})({}).message,
+      "its apiKeyFile /nowhere cannot be read");
+  EXPECT_EQ(ModelCheck({.name = "m", .provider = "replay", .replay_dir = "/nowhere"})({}).grade,
+            HealthGrade::kBroken);
+  EXPECT_EQ(ModelChecks({}).at(0)({}).grade, HealthGrade::kWarning);
+}
+
+TEST(DiskCheck, WarnsBelowTheLimitAndBreaksBelowATenthOfIt) {
+  testing::TempDir dir;
+  std::error_code error;
+  const auto free = static_cast<int64_t>(std::filesystem::space(dir.path(), error).available >> 20U);
+  EXPECT_EQ(DiskCheck(dir.path() / "not/yet", 1)({}).grade, HealthGrade::kOk);
+  EXPECT_EQ(DiskCheck(dir.path(), free * 3)({}).grade, HealthGrade::kWarning);
+  EXPECT_EQ(DiskCheck(dir.path(), free * 30)({}).grade, HealthGrade::kBroken);
+}
+
+TEST(BackupsCheck, GoesByTheNewestManifest) {
+  testing::TempDir dir;
+  EXPECT_EQ(BackupsCheck(dir.path(), 0)({}).grade, HealthGrade::kOk);
+  EXPECT_EQ(BackupsCheck(dir.path(), 24)({}).grade, HealthGrade::kWarning);
+  const TimePoint now = SystemClock().Now();
+  const auto made = [&](const std::string& name, std::chrono::hours ago) {
+    BackupManifest manifest;
+    manifest.name = BackupName(now - ago, "1f2e3d", name == "safety");
+    manifest.parts = {{"database", 1, "sha256:" + std::string(64, '0'), 0, 1}};
+    manifest.product_version = "1";
+    manifest.created = now - ago;
+    manifest.safety = name == "safety";
+    dir.Write(name + "/manifest.json", ManifestText(manifest));
+  };
+  made("old", 72h);
+  EXPECT_EQ(BackupsCheck(dir.path(), 24)({}).grade, HealthGrade::kWarning);
+  made("new", 5h);
+  made("safety", 1h);
+  dir.Write("broken/manifest.json", "{");
+  const HealthFinding found = BackupsCheck(dir.path(), 24)({});
+  EXPECT_EQ(found.grade, HealthGrade::kOk);
+  EXPECT_EQ(found.message, "the newest, new, is 5 h old");
+}
+
+TEST(RunHealthChecks, AreMadeAtOnceAndAnsweredInOrder) {
+  std::vector<HealthCheck> checks;
+  for (int i = 0; i < 5; ++i) {
+    checks.emplace_back([i](std::stop_token) {
+      std::this_thread::sleep_for(200ms);
+      return HealthFinding{.check = std::to_string(i)};
+    });
+  }
+  const auto before = std::chrono::steady_clock::now();
+  const auto findings = RunHealthChecks(checks, {});
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 900ms);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(findings[i].check, std::to_string(i));
+}
+
+template <class Holds>
+bool Eventually(Holds holds) {
+  for (int i = 0; i < 500; ++i) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(10ms);
+  }
+  return false;
+}
+
+TEST(HealthMonitor, KeepsTheNewestLookInTheGaugeAndTellsReadyz) {
+  Metrics metrics;
+  std::atomic<HealthGrade> grade = HealthGrade::kBroken;
+  HealthMonitor monitor({[&](std::stop_token) {
+                          return HealthFinding{"model", "far", grade.load(), "does not answer", "look"};
+                        }},
+                        20ms, metrics);
+  http::Router router;
+  AddHealthRoutes(router, metrics, {{"database", [](std::stop_token) -> Status { return {}; }}}, &monitor);
+  const auto get = [&](const std::string& path) {
+    http::Request request;
+    request.method = "GET";
+    request.path = path;
+    return router.Find(request).route->handler(request, {});
+  };
+  const std::string gauge = "ybis_health_check{check=\"model\",name=\"far\"} ";
+  EXPECT_TRUE(Eventually([&] { return metrics.Serialize().find(gauge + "2") != std::string::npos; }));
+  EXPECT_EQ(get("/readyz").status, 200) << "a model endpoint decides nothing about readiness";
+  EXPECT_EQ(get("/readyz").body, "[+] database ok\n[!] model far: does not answer\n");
+  grade = HealthGrade::kOk;
+  EXPECT_TRUE(Eventually([&] { return metrics.Serialize().find(gauge + "0") != std::string::npos; }));
+  EXPECT_EQ(get("/readyz").body, "[+] database ok\n");
+}
+
+TEST(HealthRoutes, NamesWhatIsMissing) {
+  Metrics metrics;
+  http::Router router;
+  bool ready = false;
+  AddHealthRoutes(router, metrics, {{"database", [&](std::stop_token) -> Status {
+                                       if (!ready) return Fail(ErrorCode::kUnavailable, "no route");
+                                       return {};
+                                     }}});
+  const auto get = [&](const std::string& path) {
+    http::Request request;
+    request.method = "GET";
+    request.path = path;
+    const auto match = router.Find(request);
+    return match.route->handler(request, {});
+  };
+  EXPECT_EQ(get("/livez").status, 200);
+  EXPECT_EQ(get("/readyz").status, 503);
+  EXPECT_EQ(get("/readyz").body, "[-] database: no route\n");
+  ready = true;
+  EXPECT_EQ(get("/readyz").status, 200);
+  EXPECT_NE(get("/metrics").body.find("process_resident_memory_bytes"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ybis::control
