@@ -43,6 +43,8 @@ PATTERNS = [
     (r'("?size"?: )\d+', r"\1N"),
     (r"Landlock version \d+", "Landlock version N"),
     (r'("durationSeconds": ?)[0-9.e-]+', r"\1N"),
+    # YAML quotes an id that might be read as a number.
+    (r'^(\s*(?:- )?\w+: )"(UUID|RUN-\d+|COMMIT)"$', r"\1\2"),
 ]
 
 
@@ -57,12 +59,14 @@ class Machine:
     """One user's machine: data, settings and repositories of its own; the built programs."""
 
     def __init__(self):
-        self._temporary = tempfile.TemporaryDirectory(prefix="ybis-transcript-", ignore_cleanup_errors=True)
+        # Always below /tmp: tables are as wide as the paths in them, and those of the checkout may be of any length.
+        self._temporary = tempfile.TemporaryDirectory(prefix="ybis-transcript-", dir="/tmp", ignore_cleanup_errors=True)
         self.folder = pathlib.Path(self._temporary.name)
         self.folder.chmod(0o711)
         (self.folder / "config").mkdir()
+        (self.folder / "recordings").symlink_to(ROOT / "examples/recordings")
         (self.folder / "config/config.yaml").write_text(
-            f'models:\n  - {{name: recorded, provider: replay, replayDir: "{ROOT}/examples/recordings"}}\n')
+            f'models:\n  - {{name: recorded, provider: replay, replayDir: "{self.folder}/recordings"}}\n')
         self.environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "LC_ALL": "C.UTF-8", "TZ": "UTC",
             "YBIS_DATA_DIR": str(self.folder / "data"), "YBIS_CONFIG_DIR": str(self.folder / "config"),
