@@ -1,7 +1,6 @@
 // ybis approve, reject, revise: what a person decides about a run that waits.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -113,14 +112,14 @@ int Decide(Context& context, const Options& options) {
   return code;
 }
 
-CLI::App* AddDecision(CLI::App& app, Context& context, const std::shared_ptr<Options>& options,
-                      const std::string& help) {
-  CLI::App* verb = app.add_subcommand(Verb(options->kind), help);
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  verb->add_option("--reason", options->reason, "Why, for the record");
-  verb->add_flag("-y,--yes", options->yes, "Do not ask");
-  AddBackendOptions(*verb, options->backend);
-  verb->callback(
+Command AddDecision(Command app, Context& context, const std::shared_ptr<Options>& options,
+                    const std::string& help) {
+  Command verb = app.Add(Verb(options->kind), help);
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  verb.Option("--reason", options->reason, "Why, for the record");
+  verb.Switch("-y,--yes", options->yes, "Do not ask");
+  AddBackendOptions(verb, options->backend);
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Decide(context, *options); }; });
   return verb;
 }
@@ -138,27 +137,27 @@ constexpr const char* kCodes =
 
 }  // namespace
 
-void AddApprove(CLI::App& app, Context& context) {
-  CLI::App* verb = AddDecision(app, context, OptionsFor(DecisionKind::kApprove),
-                               "Let a run that waits go on to its delivery");
-  verb->footer(std::string(kCodes) +
-               "Examples:\n  ybis approve protected-path\n"
-               "  ybis approve protected-path --yes --reason \"agreed with operations\"");
+void AddApprove(Command app, Context& context) {
+  Command verb = AddDecision(app, context, OptionsFor(DecisionKind::kApprove),
+                             "Let a run that waits go on to its delivery");
+  verb.Footer(std::string(kCodes) +
+              "Examples:\n  ybis approve protected-path\n"
+              "  ybis approve protected-path --yes --reason \"agreed with operations\"");
 }
 
-void AddReject(CLI::App& app, Context& context) {
-  CLI::App* verb = AddDecision(app, context, OptionsFor(DecisionKind::kReject),
-                               "End a run that waits: it fails with class Rejected");
-  verb->footer(std::string(kCodes) +
-               "Example:\n  ybis reject protected-path --reason \"not before the release\"");
+void AddReject(Command app, Context& context) {
+  Command verb = AddDecision(app, context, OptionsFor(DecisionKind::kReject),
+                             "End a run that waits: it fails with class Rejected");
+  verb.Footer(std::string(kCodes) +
+              "Example:\n  ybis reject protected-path --reason \"not before the release\"");
 }
 
-void AddRevise(CLI::App& app, Context& context) {
+void AddRevise(Command app, Context& context) {
   const auto options = OptionsFor(DecisionKind::kRevise);
-  CLI::App* verb = AddDecision(app, context, options, "Send a run that waits back to its repair node");
-  verb->add_option("--feedback", options->feedback, "What to change; goes into the model's prompt");
-  verb->footer(std::string(kCodes) +
-               "Example:\n  ybis revise protected-path --feedback \"Three replicas are enough.\"");
+  Command verb = AddDecision(app, context, options, "Send a run that waits back to its repair node");
+  verb.Option("--feedback", options->feedback, "What to change; goes into the model's prompt");
+  verb.Footer(std::string(kCodes) +
+              "Example:\n  ybis revise protected-path --feedback \"Three replicas are enough.\"");
 }
 
 }  // namespace ybis::cli

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "api/run_api.h"
@@ -55,17 +54,16 @@ int Artifacts(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddArtifacts(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("artifacts", "List what a run left, or print one of it");
+void AddArtifacts(Command app, Context& context) {
+  Command verb = app.Add("artifacts", "List what a run left, or print one of it");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  verb->add_option("ACTION", options->action, "get");
-  verb->add_option("NAME", options->name, "Of an artifact, e.g. plan.json");
-  verb->add_option("-o,--output", options->output, "table, json or name")
-      ->check(CLI::IsMember({"table", "json", "name"}));
-  AddBackendOptions(*verb, options->backend);
-  verb->footer("Examples:\n  ybis artifacts hello\n  ybis artifacts hello get verifier.json");
-  verb->callback(
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  verb.Option("ACTION", options->action, "get");
+  verb.Option("NAME", options->name, "Of an artifact, e.g. plan.json");
+  verb.Option("-o,--output", options->output, "table, json or name").OneOf({"table", "json", "name"});
+  AddBackendOptions(verb, options->backend);
+  verb.Footer("Examples:\n  ybis artifacts hello\n  ybis artifacts hello get verifier.json");
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Artifacts(context, *options); }; });
 }
 

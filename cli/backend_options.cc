@@ -1,6 +1,5 @@
 #include "cli/backend_options.h"
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -10,12 +9,6 @@
 
 namespace ybis::cli {
 namespace {
-
-const CLI::App& Root(const CLI::App& verb) {
-  const CLI::App* app = &verb;
-  while (app->get_parent() != nullptr) app = app->get_parent();
-  return *app;
-}
 
 /// `backend` of the user's configuration. What else is wrong with that file is said by who reads it all.
 std::string ConfiguredBackend(const BackendOptions& options) {
@@ -37,22 +30,22 @@ bool IsPluginName(const std::string& argv0) {
   return name == "kubectl-ybis" || name == "kubectl_ybis";
 }
 
-void AddBackendOptions(CLI::App& verb, BackendOptions& options, bool config) {
-  options.plugin = Root(verb).get_name() == kPluginName;
-  CLI::Option* backend = verb.add_option(
+void AddBackendOptions(Command verb, BackendOptions& options, bool config) {
+  options.plugin = verb.ProgramName() == kPluginName;
+  Flag backend = verb.Option(
       "--backend", options.backend,
       options.plugin ? "cluster (the default) or local" : "local (the default): on this machine; or cluster");
-  backend->check(CLI::IsMember({"local", "cluster"}));
-  if (!options.plugin) backend->envname("YBIS_BACKEND");
-  verb.add_option("--database-url", options.database_url,
-                  "local: Postgres to use; default: DATABASE_URL, else a private server");
-  verb.add_option("-n,--namespace", options.namespace_name, "cluster: default: the context's");
-  verb.add_option("--context", options.context, "cluster: of the kubeconfig; default: its current one");
-  verb.add_option("--kubeconfig", options.kubeconfig, "cluster: default: KUBECONFIG, else ~/.kube/config");
+  backend.OneOf({"local", "cluster"});
+  if (!options.plugin) backend.Environment("YBIS_BACKEND");
+  verb.Option("--database-url", options.database_url,
+              "local: Postgres to use; default: DATABASE_URL, else a private server");
+  verb.Option("-n,--namespace", options.namespace_name, "cluster: default: the context's");
+  verb.Option("--context", options.context, "cluster: of the kubeconfig; default: its current one");
+  verb.Option("--kubeconfig", options.kubeconfig, "cluster: default: KUBECONFIG, else ~/.kube/config");
   if (!config) return;
-  verb.add_option("--profile", options.profile, "dev (the default), staging or prod; also YBIS_PROFILE");
-  verb.add_option("--config", options.config_file,
-                  "Settings laid over the profile; default: YBIS_CONFIG, else ~/.config/ybis/config.yaml");
+  verb.Option("--profile", options.profile, "dev (the default), staging or prod; also YBIS_PROFILE");
+  verb.Option("--config", options.config_file,
+              "Settings laid over the profile; default: YBIS_CONFIG, else ~/.config/ybis/config.yaml");
 }
 
 Result<bool> IsCluster(const BackendOptions& options) {

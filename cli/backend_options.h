@@ -1,9 +1,9 @@
 #pragma once
 // The flags that say where tasks live and how to get there.
-#include <CLI/App.hpp>
 #include <string>
 
 #include "base/result.h"
+#include "cli/command.h"
 
 namespace ybis::cli {
 
@@ -25,7 +25,7 @@ struct BackendOptions {
 };
 
 /// Adds --backend, --database-url, the flags of a cluster, and with `config` also --profile and --config.
-void AddBackendOptions(CLI::App& verb, BackendOptions& options, bool config = false);
+void AddBackendOptions(Command verb, BackendOptions& options, bool config = false);
 
 /// Whether the cluster is meant: --backend, else (not as kubectl's plugin, which means the cluster)
 /// YBIS_BACKEND, else `backend` of the user's configuration, else local. kInvalid when a flag of the other

@@ -1,7 +1,6 @@
 // ybis backup create, list, restore, cleanup.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -35,7 +34,7 @@ struct Options {
   bool secrets = false;
   bool force = false;
   bool yes = false;
-  size_t keep = 0;
+  int64_t keep = 0;
 };
 
 std::string SizeText(int64_t bytes) {
@@ -142,7 +141,7 @@ void Print(Context& context, const std::vector<BackupEntry>& entries, const std:
 
 /// What a clean-up removes, by name and without those that it keeps; those that are broken stay for people to
 /// look at.
-Result<std::vector<std::string>> CleanUp(const BackupFolder& folder, size_t keep) {
+Result<std::vector<std::string>> CleanUp(const BackupFolder& folder, int64_t keep) {
   std::vector<control::BackupId> whole;
   for (const BackupEntry& entry : ListBackups(folder.path())) {
     if (entry.problem.empty()) whole.push_back(entry.id);
@@ -277,14 +276,14 @@ int Restore(Context& context, const Options& options) {
 
 using Action = int (*)(Context&, const Options&);
 
-CLI::App* AddSub(CLI::App& verb, Context& context, const char* name, const char* help, Action action,
-                 std::shared_ptr<Options>& options) {
-  CLI::App* sub = verb.add_subcommand(name, help);
+Command AddSub(Command verb, Context& context, const char* name, const char* help, Action action,
+               std::shared_ptr<Options>& options) {
+  Command sub = verb.Add(name, help);
   options = std::make_shared<Options>();
-  sub->add_option("-o,--output", options->output, "table, json, yaml or name")
-      ->check(CLI::IsMember({"table", "json", "yaml", "name"}));
-  AddBackendOptions(*sub, options->backend);
-  sub->callback([&context, options, action] {
+  sub.Option("-o,--output", options->output, "table, json, yaml or name")
+      .OneOf({"table", "json", "yaml", "name"});
+  AddBackendOptions(sub, options->backend);
+  sub.OnParsed([&context, options, action] {
     context.action = [&context, options, action] { return action(context, *options); };
   });
   return sub;
@@ -292,45 +291,44 @@ CLI::App* AddSub(CLI::App& verb, Context& context, const char* name, const char*
 
 }  // namespace
 
-void AddBackup(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("backup", "Make, list, restore and clean up backups");
-  verb->require_subcommand(1);
+void AddBackup(Command app, Context& context) {
+  Command verb = app.Add("backup", "Make, list, restore and clean up backups");
+  verb.NeedsSubcommand();
   std::shared_ptr<Options> options;
-  CLI::App* create = AddSub(*verb, context, "create",
-                            "Back up database, settings and index, while workers run", Create, options);
-  create->add_flag("--include-workspaces", options->workspaces,
-                   "The runs' artifacts and logs, too (no checkouts)");
-  create->add_flag("--include-secrets", options->secrets,
-                   "The secrets folder, too: keep the backup as safe as that");
-  create->add_option("--to", options->folder, "Folder to make it in; default: backups in the data folder");
-  create->add_option("--keep", options->keep, "Afterwards clean up as `ybis backup cleanup --keep` does")
-      ->check(CLI::Range(1, 100000));
-  create->footer(
+  Command create = AddSub(verb, context, "create", "Back up database, settings and index, while workers run",
+                          Create, options);
+  create.Switch("--include-workspaces", options->workspaces,
+                "The runs' artifacts and logs, too (no checkouts)");
+  create.Switch("--include-secrets", options->secrets,
+                "The secrets folder, too: keep the backup as safe as that");
+  create.Option("--to", options->folder, "Folder to make it in; default: backups in the data folder");
+  create.Option("--keep", options->keep, "Afterwards clean up as `ybis backup cleanup --keep` does")
+      .Between(1, 100000);
+  create.Footer(
       "Examples:\n  ybis backup create\n  ybis backup create --include-workspaces --to /mnt/backups --keep "
       "7");
-  CLI::App* list = AddSub(*verb, context, "list", "List the backups, newest first", List, options);
-  list->add_option("--dir", options->folder, "Folder to look in; default: backups in the data folder");
-  list->footer("Examples:\n  ybis backup list\n  ybis backup list --dir /mnt/backups -o json");
-  CLI::App* restore = AddSub(*verb, context, "restore",
-                             "Check a backup and put it in the place of what is there", Restore, options);
-  restore->add_option("PATH", options->path, "The backup's folder, or the name that `ybis backup list` shows")
-      ->required();
+  Command list = AddSub(verb, context, "list", "List the backups, newest first", List, options);
+  list.Option("--dir", options->folder, "Folder to look in; default: backups in the data folder");
+  list.Footer("Examples:\n  ybis backup list\n  ybis backup list --dir /mnt/backups -o json");
+  Command restore = AddSub(verb, context, "restore",
+                           "Check a backup and put it in the place of what is there", Restore, options);
+  restore.Option("PATH", options->path, "The backup's folder, or the name that `ybis backup list` shows")
+      .Required();
   restore
-      ->add_option("--component", options->components,
-                   "Only this: database, configs, workspaces or index; may be repeated")
-      ->check(CLI::IsMember({"database", "configs", "workspaces", "index"}));
-  restore->add_flag("--force", options->force, "Even while runs are under way; their runners are fenced off");
-  restore->add_flag("-y,--yes", options->yes, "Do not ask");
-  restore->footer(
+      .Option("--component", options->components,
+              "Only this: database, configs, workspaces or index; may be repeated")
+      .OneOf({"database", "configs", "workspaces", "index"});
+  restore.Switch("--force", options->force, "Even while runs are under way; their runners are fenced off");
+  restore.Switch("-y,--yes", options->yes, "Do not ask");
+  restore.Footer(
       "Examples:\n  ybis backup restore ybis-20260131T120000Z-1f2e3d\n  ybis backup restore "
       "/mnt/backups/ybis-20260131T120000Z-1f2e3d --component database --yes");
-  CLI::App* cleanup = AddSub(*verb, context, "cleanup", "Remove all but the newest backups", Clean, options);
-  cleanup
-      ->add_option("--keep", options->keep, "How many stay; safety backups younger than a day stay besides")
-      ->required()
-      ->check(CLI::Range(1, 100000));
-  cleanup->add_option("--dir", options->folder, "Folder to clean up; default: backups in the data folder");
-  cleanup->footer("Example:\n  ybis backup cleanup --keep 7");
+  Command cleanup = AddSub(verb, context, "cleanup", "Remove all but the newest backups", Clean, options);
+  cleanup.Option("--keep", options->keep, "How many stay; safety backups younger than a day stay besides")
+      .Required()
+      .Between(1, 100000);
+  cleanup.Option("--dir", options->folder, "Folder to clean up; default: backups in the data folder");
+  cleanup.Footer("Example:\n  ybis backup cleanup --keep 7");
 }
 
 }  // namespace ybis::cli

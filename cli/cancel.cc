@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/backend.h"
 #include "cli/verb.h"
@@ -29,14 +28,14 @@ int Cancel(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddCancel(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("cancel", "Stop a task's run, wherever it is");
+void AddCancel(Command app, Context& context) {
+  Command verb = app.Add("cancel", "Stop a task's run, wherever it is");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  verb->add_option("--reason", options->reason, "Kept in the journal");
-  AddBackendOptions(*verb, options->backend);
-  verb->footer("Example:\n  ybis cancel hello --reason \"not needed any more\"");
-  verb->callback(
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  verb.Option("--reason", options->reason, "Kept in the journal");
+  AddBackendOptions(verb, options->backend);
+  verb.Footer("Example:\n  ybis cancel hello --reason \"not needed any more\"");
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Cancel(context, *options); }; });
 }
 

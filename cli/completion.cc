@@ -6,7 +6,7 @@
 namespace ybis::cli {
 namespace {
 
-struct Flag {
+struct FlagWords {
   std::vector<std::string> names;  ///< with their dashes
   std::string help;
   bool takes_value = false;
@@ -17,7 +17,7 @@ struct Flag {
 struct Place {
   std::string path;                                         ///< "" or "task list"
   std::vector<std::pair<std::string, std::string>> deeper;  ///< names and helps
-  std::vector<Flag> flags;
+  std::vector<FlagWords> flags;
   bool takes_words = false;         ///< has positionals
   std::vector<std::string> values;  ///< of the positionals, where they are a choice
 };
@@ -31,8 +31,8 @@ std::vector<std::string> ValuesOf(const CLI::Option& option) {
   return CLI::detail::split(type.substr(open + 1, close - open - 1), ',');
 }
 
-Flag FlagOf(const CLI::Option& option) {
-  Flag flag{{}, option.get_description(), option.get_items_expected_max() > 0, ValuesOf(option)};
+FlagWords FlagOf(const CLI::Option& option) {
+  FlagWords flag{{}, option.get_description(), option.get_items_expected_max() > 0, ValuesOf(option)};
   for (const std::string& name : option.get_snames()) flag.names.push_back("-" + name);
   for (const std::string& name : option.get_lnames()) flag.names.push_back("--" + name);
   return flag;
@@ -74,12 +74,12 @@ std::string Names(const Place& place) {
 
 std::string AllFlags(const Place& place) {
   std::vector<std::string> names;
-  for (const Flag& flag : place.flags) names.insert(names.end(), flag.names.begin(), flag.names.end());
+  for (const FlagWords& flag : place.flags) names.insert(names.end(), flag.names.begin(), flag.names.end());
   return Join(names);
 }
 
 /// 'task list -o'|'task list --output', what a case looks for.
-std::string Pattern(const Place& place, const Flag& flag) {
+std::string Pattern(const Place& place, const FlagWords& flag) {
   std::vector<std::string> patterns;
   for (const std::string& name : flag.names) patterns.push_back(Quote(place.path + " " + name, "'\\''"));
   return fmt::format("{}", fmt::join(patterns, "|"));
@@ -99,7 +99,7 @@ std::string WalkCases(const std::vector<Place>& places) {
 std::string ValueCases(const std::vector<Place>& places) {
   std::string out;
   for (const Place& place : places) {
-    for (const Flag& flag : place.flags) {
+    for (const FlagWords& flag : place.flags) {
       if (!flag.takes_value) continue;
       out += fmt::format("    {}) {} ;;\n", Pattern(place, flag),
                          flag.values.empty() ? "free=1" : "values='" + Join(flag.values) + "'");
@@ -171,7 +171,7 @@ std::string Zsh(const std::vector<Place>& places) {
       "  case \"$at\" in\n";
   for (const Place& place : places) {
     std::vector<std::string> flags, deeper;
-    for (const Flag& flag : place.flags) {
+    for (const FlagWords& flag : place.flags) {
       for (const std::string& name : flag.names) flags.push_back(Described(name, flag.help));
     }
     for (const auto& [name, help] : place.deeper) deeper.push_back(Described(name, help));
@@ -195,7 +195,7 @@ std::string FishQuote(const std::string& text) {
   return Quote(out, "\\'");
 }
 
-std::string FishFlag(const std::string& condition, const Flag& flag) {
+std::string FishFlag(const std::string& condition, const FlagWords& flag) {
   std::string out = "complete -c ybis" + condition;
   for (const std::string& name : flag.names)
     out += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
@@ -230,28 +230,26 @@ std::string Fish(const std::vector<Place>& places) {
     if (!place.values.empty())
       out += fmt::format("complete -c ybis{} -a {}\n", condition, FishQuote(Join(place.values)));
     if (place.takes_words && place.values.empty()) out += "complete -c ybis" + condition + " -F\n";
-    for (const Flag& flag : place.flags) out += FishFlag(condition, flag);
+    for (const FlagWords& flag : place.flags) out += FishFlag(condition, flag);
   }
   return out;
 }
 
 }  // namespace
 
-void AddCompletion(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("completion", "Print a script that completes ybis in your shell");
+void AddCompletion(Command app, Context& context) {
+  Command verb = app.Add("completion", "Print a script that completes ybis in your shell");
   auto shell = std::make_shared<std::string>();
-  verb->add_option("SHELL", *shell, "bash, zsh or fish")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  verb->footer(
+  verb.Option("SHELL", *shell, "bash, zsh or fish").Required().OneOf({"bash", "zsh", "fish"});
+  verb.Footer(
       "Examples:\n"
       "  source <(ybis completion bash)          # in ~/.bashrc\n"
       "  source <(ybis completion zsh)           # in ~/.zshrc, after compinit\n"
       "  ybis completion fish | source           # in ~/.config/fish/config.fish");
-  verb->callback([&app, &context, shell] {
-    context.action = [&app, &context, shell] {
+  verb.OnParsed([app, &context, shell] {
+    context.action = [app, &context, shell] {
       std::vector<Place> places;
-      Collect(app, "", places);
+      Collect(app.app(), "", places);
       context.out << (*shell == "bash" ? Bash(places) : *shell == "zsh" ? Zsh(places) : Fish(places));
       return kExitOk;
     };

@@ -1,5 +1,4 @@
 // ybis config show: every setting, and which layer it came from.
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -140,17 +139,15 @@ int Show(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddConfig(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("config", "Show the effective configuration");
-  verb->require_subcommand(1);
+void AddConfig(Command app, Context& context) {
+  Command verb = app.Add("config", "Show the effective configuration");
+  verb.NeedsSubcommand();
   auto options = std::make_shared<Options>();
-  CLI::App* show =
-      verb->add_subcommand("show", "Show every setting with the layer it came from; secrets are masked");
-  show->add_option("-o,--output", options->output, "table, json or yaml")
-      ->check(CLI::IsMember({"table", "json", "yaml"}));
-  AddBackendOptions(*show, options->backend, true);
-  show->footer("Examples:\n  ybis config show\n  ybis config show --profile prod -o yaml");
-  show->callback(
+  Command show = verb.Add("show", "Show every setting with the layer it came from; secrets are masked");
+  show.Option("-o,--output", options->output, "table, json or yaml").OneOf({"table", "json", "yaml"});
+  AddBackendOptions(show, options->backend, true);
+  show.Footer("Examples:\n  ybis config show\n  ybis config show --profile prod -o yaml");
+  show.OnParsed(
       [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
 }
 

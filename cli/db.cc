@@ -1,5 +1,4 @@
 // ybis db start, stop, status, migrate, rollback.
-#include <CLI/CLI.hpp>
 
 #include "base/log.h"
 #include "cli/local/postgres_keeper.h"
@@ -142,13 +141,13 @@ struct KeepOptions {
 };
 
 /// What a command starts beside the private server; descriptor 3 says that a keeper lives.
-void AddKeep(CLI::App& verb, Context& context) {
-  CLI::App* keep = verb.add_subcommand("keep", "Stop an idle private server (started by other commands)");
-  keep->group("");  // not for people
+void AddKeep(Command verb, Context& context) {
+  Command keep = verb.Add("keep", "Stop an idle private server (started by other commands)");
+  keep.Hide();  // not for people
   auto options = std::make_shared<KeepOptions>();
-  keep->add_option("--folder", options->folder)->required();
-  keep->add_option("--idle-ms", options->idle_ms)->required()->check(CLI::PositiveNumber);
-  keep->callback([&context, options] {
+  keep.Option("--folder", options->folder).Required();
+  keep.Option("--idle-ms", options->idle_ms).Required().Between(1, std::numeric_limits<int>::max());
+  keep.OnParsed([&context, options] {
     context.action = [options] {
       const auto idle = std::chrono::milliseconds(options->idle_ms);
       return KeepDatabase({options->folder, idle}, UniqueFd(3)) ? kExitOk : kExitFailed;
@@ -156,33 +155,33 @@ void AddKeep(CLI::App& verb, Context& context) {
   });
 }
 
-void AddSimple(CLI::App& verb, Context& context, const char* name, const char* help, Action action) {
-  CLI::App* sub = verb.add_subcommand(name, help);
+void AddSimple(Command verb, Context& context, const char* name, const char* help, Action action) {
+  Command sub = verb.Add(name, help);
   auto options = std::make_shared<BackendOptions>();
-  AddBackendOptions(*sub, *options);
-  sub->footer(fmt::format("Example:\n  ybis db {}", name));
-  sub->callback([&context, options, action] {
+  AddBackendOptions(sub, *options);
+  sub.Footer(fmt::format("Example:\n  ybis db {}", name));
+  sub.OnParsed([&context, options, action] {
     context.action = [&context, options, action] { return action(context, *options); };
   });
 }
 
 }  // namespace
 
-void AddDb(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("db", "The local database: start, stop, status, migrate, rollback");
-  verb->require_subcommand(1);
-  AddSimple(*verb, context, "start", "Start the private server (other commands do it themselves)", Start);
-  AddSimple(*verb, context, "stop", "Stop the private server; nothing is lost", Stop);
-  AddSimple(*verb, context, "status", "Show where the database is and which migrations are applied", Show);
-  AddSimple(*verb, context, "migrate", "Apply what is pending", Migrate);
-  AddKeep(*verb, context);
-  CLI::App* rollback = verb->add_subcommand("rollback", "Undo the newest migrations");
+void AddDb(Command app, Context& context) {
+  Command verb = app.Add("db", "The local database: start, stop, status, migrate, rollback");
+  verb.NeedsSubcommand();
+  AddSimple(verb, context, "start", "Start the private server (other commands do it themselves)", Start);
+  AddSimple(verb, context, "stop", "Stop the private server; nothing is lost", Stop);
+  AddSimple(verb, context, "status", "Show where the database is and which migrations are applied", Show);
+  AddSimple(verb, context, "migrate", "Apply what is pending", Migrate);
+  AddKeep(verb, context);
+  Command rollback = verb.Add("rollback", "Undo the newest migrations");
   auto options = std::make_shared<BackendOptions>();
   auto count = std::make_shared<int64_t>(1);
-  rollback->add_option("N", *count, "How many")->required()->check(CLI::Range(1, 1000));
-  AddBackendOptions(*rollback, *options);
-  rollback->footer("Example:\n  ybis db rollback 1");
-  rollback->callback([&context, options, count] {
+  rollback.Option("N", *count, "How many").Required().Between(1, 1000);
+  AddBackendOptions(rollback, *options);
+  rollback.Footer("Example:\n  ybis db rollback 1");
+  rollback.OnParsed([&context, options, count] {
     context.action = [&context, options, count] { return Rollback(context, *options, *count); };
   });
 }

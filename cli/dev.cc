@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "base/file.h"
 #include "cli/dev_model_server.h"
@@ -53,17 +52,16 @@ int ServeModel(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddDev(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("dev", "Tools for demonstrations and tests");
-  verb->require_subcommand(1);
+void AddDev(Command app, Context& context) {
+  Command verb = app.Add("dev", "Tools for demonstrations and tests");
+  verb.NeedsSubcommand();
   auto options = std::make_shared<Options>();
-  CLI::App* server = verb->add_subcommand("model-server", "Serve recorded answers over the OpenAI protocol");
-  server->add_option("--listen", options->listen, "Address and port")->capture_default_str();
-  server->add_option("--recordings", options->recordings, "Folder of recorded exchanges")->required();
-  server->add_option("--api-key-file", options->api_key_file, "Demand this bearer token");
-  server->footer(
-      "Example:\n  ybis dev model-server --recordings examples/recordings --listen 127.0.0.1:8080");
-  server->callback([&context, options] {
+  Command server = verb.Add("model-server", "Serve recorded answers over the OpenAI protocol");
+  server.Option("--listen", options->listen, "Address and port").ShowDefault();
+  server.Option("--recordings", options->recordings, "Folder of recorded exchanges").Required();
+  server.Option("--api-key-file", options->api_key_file, "Demand this bearer token");
+  server.Footer("Example:\n  ybis dev model-server --recordings examples/recordings --listen 127.0.0.1:8080");
+  server.OnParsed([&context, options] {
     context.action = [&context, options] { return ServeModel(context, *options); };
   });
 }

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/backend.h"
 #include "cli/verb.h"
@@ -28,13 +27,13 @@ int Diff(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddDiff(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("diff", "Print the change that a task's newest run made");
+void AddDiff(Command app, Context& context) {
+  Command verb = app.Add("diff", "Print the change that a task's newest run made");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  AddBackendOptions(*verb, options->backend);
-  verb->footer("Examples:\n  ybis diff hello\n  ybis diff hello | git apply --check");
-  verb->callback(
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  AddBackendOptions(verb, options->backend);
+  verb.Footer("Examples:\n  ybis diff hello\n  ybis diff hello | git apply --check");
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Diff(context, *options); }; });
 }
 

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <deque>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -95,16 +94,15 @@ int Events(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddEvents(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("events", "Print the journal of a task's newest run");
+void AddEvents(Command app, Context& context) {
+  Command verb = app.Add("events", "Print the journal of a task's newest run");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  verb->add_flag("-f,--follow", options->follow, "Go on until the run is over");
-  verb->add_option("-o,--output", options->output, "table, or json: one object a line")
-      ->check(CLI::IsMember({"table", "json"}));
-  AddBackendOptions(*verb, options->backend);
-  verb->footer("Examples:\n  ybis events hello\n  ybis events hello -f -o json");
-  verb->callback(
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  verb.Switch("-f,--follow", options->follow, "Go on until the run is over");
+  verb.Option("-o,--output", options->output, "table, or json: one object a line").OneOf({"table", "json"});
+  AddBackendOptions(verb, options->backend);
+  verb.Footer("Examples:\n  ybis events hello\n  ybis events hello -f -o json");
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Events(context, *options); }; });
 }
 

@@ -1,5 +1,4 @@
 // ybis health: one line a thing that runs need.
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -153,18 +152,17 @@ int Health(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddHealth(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand(
-      "health", "Check database, migrations, disk, git, runner, sandbox, models, leases and backups");
+void AddHealth(Command app, Context& context) {
+  Command verb =
+      app.Add("health", "Check database, migrations, disk, git, runner, sandbox, models, leases and backups");
   auto options = std::make_shared<Options>();
-  verb->add_option("-o,--output", options->output, "table, json or yaml")
-      ->check(CLI::IsMember({"table", "json", "yaml"}));
-  AddBackendOptions(*verb, options->backend, true);
-  verb->footer(
+  verb.Option("-o,--output", options->output, "table, json or yaml").OneOf({"table", "json", "yaml"});
+  AddBackendOptions(verb, options->backend, true);
+  verb.Footer(
       "[OK] well, [!!] look at it, [XX] broken; each line says what to do. Models are asked for their list, "
       "which\ncosts nothing. Exit code: 0 when nothing is broken, else 1.\n\n"
       "Examples:\n  ybis health\n  ybis health -o json");
-  verb->callback(
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Health(context, *options); }; });
 }
 

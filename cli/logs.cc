@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/backend.h"
 #include "cli/signals.h"
@@ -27,15 +26,14 @@ int Logs(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddLogs(CLI::App& app, Context& context) {
-  CLI::App* verb =
-      app.add_subcommand("logs", "Print what the runner of a task's newest run said, one JSON object a line");
+void AddLogs(Command app, Context& context) {
+  Command verb = app.Add("logs", "Print what the runner of a task's newest run said, one JSON object a line");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  verb->add_flag("-f,--follow", options->follow, "Go on until the run is over");
-  AddBackendOptions(*verb, options->backend);
-  verb->footer("Examples:\n  ybis logs hello\n  ybis logs hello -f");
-  verb->callback(
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  verb.Switch("-f,--follow", options->follow, "Go on until the run is over");
+  AddBackendOptions(verb, options->backend);
+  verb.Footer("Examples:\n  ybis logs hello\n  ybis logs hello -f");
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Logs(context, *options); }; });
 }
 

@@ -1,6 +1,5 @@
 #include "cli/manifest.h"
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -127,24 +126,24 @@ std::string NameFrom(const TaskFlags& flags) {
 
 }  // namespace
 
-void AddTaskFlags(CLI::App& verb, TaskFlags& flags) {
-  verb.add_option("--name", flags.name, "Name of the task; default: made from the title");
-  verb.add_option("--objective", flags.objective,
-                  "What is to be done, in plain words; @FILE reads it from a file");
-  verb.add_option("--title", flags.title, "One line; becomes the commit's subject");
-  verb.add_option("--priority", flags.priority, "HIGH, MEDIUM (the default) or LOW")
-      ->check(CLI::IsMember({"HIGH", "MEDIUM", "LOW"}));
-  verb.add_option("--repo", flags.repo, "A repository: folder, file://, https:// or ssh:// address");
-  verb.add_option("--ref", flags.ref,
-                  "Branch, tag or commit to start from; default: the repository's default branch");
-  verb.add_option("--workflow", flags.workflow, "A built-in workflow or a file; default: ybis-native");
-  verb.add_option("--verify", flags.verify,
-                  "A command that must succeed, e.g. \"make test\"; again for more; default: detected");
-  verb.add_option("--param", flags.parameters, "NAME=VALUE for the workflow's {{NAME}}; again for more");
-  verb.add_option("--branch", flags.branch, "Branch to deliver to; default: ybis/NAME-RUN");
-  verb.add_flag("--no-sync", flags.no_sync,
-                "Start from what is committed: a local checkout's uncommitted files stay behind");
-  verb.add_flag("--no-branch", flags.no_branch, "Keep the patch in the record, push nothing");
+void AddTaskFlags(Command verb, TaskFlags& flags) {
+  verb.Option("--name", flags.name, "Name of the task; default: made from the title");
+  verb.Option("--objective", flags.objective,
+              "What is to be done, in plain words; @FILE reads it from a file");
+  verb.Option("--title", flags.title, "One line; becomes the commit's subject");
+  verb.Option("--priority", flags.priority, "HIGH, MEDIUM (the default) or LOW")
+      .OneOf({"HIGH", "MEDIUM", "LOW"});
+  verb.Option("--repo", flags.repo, "A repository: folder, file://, https:// or ssh:// address");
+  verb.Option("--ref", flags.ref,
+              "Branch, tag or commit to start from; default: the repository's default branch");
+  verb.Option("--workflow", flags.workflow, "A built-in workflow or a file; default: ybis-native");
+  verb.Option("--verify", flags.verify,
+              "A command that must succeed, e.g. \"make test\"; again for more; default: detected");
+  verb.Option("--param", flags.parameters, "NAME=VALUE for the workflow's {{NAME}}; again for more");
+  verb.Option("--branch", flags.branch, "Branch to deliver to; default: ybis/NAME-RUN");
+  verb.Switch("--no-sync", flags.no_sync,
+              "Start from what is committed: a local checkout's uncommitted files stay behind");
+  verb.Switch("--no-branch", flags.no_branch, "Keep the patch in the record, push nothing");
 }
 
 Result<json> ReadManifest(const std::string& file, const TaskFlags& flags, const ManifestRules& rules) {

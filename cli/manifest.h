@@ -1,7 +1,6 @@
 #pragma once
 // From what the user gave, flags or a manifest, to a YbisTask object. What a backend makes of it is its own
 // matter.
-#include <CLI/App.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "api/workflow.h"
 #include "base/result.h"
+#include "cli/command.h"
 
 namespace ybis::cli {
 
@@ -27,7 +27,7 @@ struct TaskFlags {
   bool no_branch = false;
   bool no_sync = false;  ///< local: the committed state of a checkout alone
 };
-void AddTaskFlags(CLI::App& verb, TaskFlags& flags);
+void AddTaskFlags(Command verb, TaskFlags& flags);
 
 /// How names in flags are understood.
 struct ManifestRules {

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 
 #include "cli/backend.h"
 #include "cli/verb.h"
@@ -31,17 +30,17 @@ int RetryTask(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddRetry(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("retry", "Queue a new run of a task whose run is over or blocked");
+void AddRetry(Command app, Context& context) {
+  Command verb = app.Add("retry", "Queue a new run of a task whose run is over or blocked");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id")->required();
-  verb->add_option("--from", options->from,
-                   "Begin at this node, with all that the run had before it; default: at the beginning");
-  AddBackendOptions(*verb, options->backend, true);
-  verb->footer(
+  verb.Option("ID", options->id, "Name, uid or run id").Required();
+  verb.Option("--from", options->from,
+              "Begin at this node, with all that the run had before it; default: at the beginning");
+  AddBackendOptions(verb, options->backend, true);
+  verb.Footer(
       "Exit codes: 2 the run never came to that node or its workflow has changed, 3 no such task or node.\n\n"
       "Examples:\n  ybis retry hello\n  ybis retry hello --from verify");
-  verb->callback(
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return RetryTask(context, *options); }; });
 }
 

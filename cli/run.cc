@@ -1,5 +1,4 @@
 // ybis run: one task in the foreground.
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -281,15 +280,14 @@ int RunTask(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddRun(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("run", "Run one task now, and show how it goes");
+void AddRun(Command app, Context& context) {
+  Command verb = app.Add("run", "Run one task now, and show how it goes");
   auto options = std::make_shared<Options>();
-  verb->add_option("TASK", options->what, "A YbisTask manifest, or a task that waits; none: use the flags");
-  AddTaskFlags(*verb, options->task);
-  verb->add_flag("--dry-run", options->dry_run,
-                 "Show the graph, limits, models and cost ceiling; call nothing");
-  AddBackendOptions(*verb, options->backend, true);
-  verb->footer(
+  verb.Option("TASK", options->what, "A YbisTask manifest, or a task that waits; none: use the flags");
+  AddTaskFlags(verb, options->task);
+  verb.Switch("--dry-run", options->dry_run, "Show the graph, limits, models and cost ceiling; call nothing");
+  AddBackendOptions(verb, options->backend, true);
+  verb.Footer(
       "On this machine the task runs in the foreground; in a cluster it is applied and followed.\n"
       "Exit codes: 0 completed, 4 blocked (a person is asked), 1 failed or cancelled, 2 wrong input, 130 "
       "stopped.\n\n"
@@ -298,7 +296,7 @@ void AddRun(CLI::App& app, Context& context) {
       "  ybis run --repo . --objective @objective.txt --verify \"make test\" --priority HIGH\n"
       "  ybis run task.yaml --repo ~/src/shop\n"
       "  ybis run task.yaml --dry-run");
-  verb->callback(
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return RunTask(context, *options); }; });
 }
 

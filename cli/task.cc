@@ -1,5 +1,4 @@
 // ybis task create, list, status.
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -203,67 +202,61 @@ int Show(Context& context, const StatusOptions& options) {
   return kExitOk;
 }
 
-void AddCreate(CLI::App& verb, Context& context) {
-  CLI::App* create = verb.add_subcommand("create", "Record a task and queue it; workers take it up");
+void AddCreate(Command verb, Context& context) {
+  Command create = verb.Add("create", "Record a task and queue it; workers take it up");
   auto options = std::make_shared<CreateOptions>();
-  create->add_option("-f,--file", options->file, "A YbisTask manifest; flags are laid over it");
-  AddTaskFlags(*create, options->task);
-  create->add_option("-o,--output", options->output, "table, json or name")
-      ->check(CLI::IsMember({"table", "json", "name"}));
-  AddBackendOptions(*create, options->backend, true);
-  create->footer(
+  create.Option("-f,--file", options->file, "A YbisTask manifest; flags are laid over it");
+  AddTaskFlags(create, options->task);
+  create.Option("-o,--output", options->output, "table, json or name").OneOf({"table", "json", "name"});
+  AddBackendOptions(create, options->backend, true);
+  create.Footer(
       "Examples:\n"
       "  ybis task create --repo . --title \"Wrap around\" --objective @objective.txt --verify \"make "
       "test\"\n"
       "  ybis task create -f task.yaml --priority HIGH");
-  create->callback(
+  create.OnParsed(
       [&context, options] { context.action = [&context, options] { return Create(context, *options); }; });
 }
 
-void AddList(CLI::App& verb, Context& context) {
-  CLI::App* list = verb.add_subcommand("list", "List tasks with how their newest run stands");
+void AddList(Command verb, Context& context) {
+  Command list = verb.Add("list", "List tasks with how their newest run stands");
   auto options = std::make_shared<ListOptions>();
-  list->add_option("--status", options->status,
-                   "Only these: Pending (cluster), Queued, Running, Blocked, Completed, Failed, Cancelled")
-      ->check(CLI::IsMember({"Pending", "Queued", "Running", "Blocked", "Completed", "Failed", "Cancelled"}));
-  list->add_option("--limit", options->limit, "At most so many")
-      ->check(CLI::Range(1, 100'000))
-      ->capture_default_str();
-  list->add_flag("-A,--all-namespaces", options->all_namespaces, "cluster: of every namespace");
-  list->add_option("--sort", options->sort, "newest, oldest, priority, name or status")
-      ->check(CLI::IsMember({"newest", "oldest", "priority", "name", "status"}))
-      ->capture_default_str();
-  list->add_option("-o,--output", options->output, "table, wide, json, yaml or name")
-      ->check(CLI::IsMember(kOutputs));
-  AddBackendOptions(*list, options->backend);
-  list->footer(
+  list.Option("--status", options->status,
+              "Only these: Pending (cluster), Queued, Running, Blocked, Completed, Failed, Cancelled")
+      .OneOf({"Pending", "Queued", "Running", "Blocked", "Completed", "Failed", "Cancelled"});
+  list.Option("--limit", options->limit, "At most so many").Between(1, 100'000).ShowDefault();
+  list.Switch("-A,--all-namespaces", options->all_namespaces, "cluster: of every namespace");
+  list.Option("--sort", options->sort, "newest, oldest, priority, name or status")
+      .OneOf({"newest", "oldest", "priority", "name", "status"})
+      .ShowDefault();
+  list.Option("-o,--output", options->output, "table, wide, json, yaml or name").OneOf(kOutputs);
+  AddBackendOptions(list, options->backend);
+  list.Footer(
       "Examples:\n  ybis task list --status Failed --status Blocked\n  ybis task list --sort priority -o "
       "wide");
-  list->callback(
+  list.OnParsed(
       [&context, options] { context.action = [&context, options] { return List(context, *options); }; });
 }
 
-void AddStatus(CLI::App& verb, Context& context) {
-  CLI::App* status =
-      verb.add_subcommand("status", "Show a task, its newest run and the nodes it went through");
+void AddStatus(Command verb, Context& context) {
+  Command status = verb.Add("status", "Show a task, its newest run and the nodes it went through");
   auto options = std::make_shared<StatusOptions>();
-  status->add_option("ID", options->id, "Name, uid (four characters do) or run id")->required();
-  status->add_option("-o,--output", options->output, "table, wide, json, yaml or name")
-      ->check(CLI::IsMember(kOutputs));
-  AddBackendOptions(*status, options->backend);
-  status->footer("Examples:\n  ybis task status hello\n  ybis task status 6f1c -o yaml");
-  status->callback(
+  status.Option("ID", options->id, "Name, uid (four characters do) or run id").Required();
+  status.Option("-o,--output", options->output, "table, wide, json, yaml or name").OneOf(kOutputs);
+  AddBackendOptions(status, options->backend);
+  status.Footer("Examples:\n  ybis task status hello\n  ybis task status 6f1c -o yaml");
+  status.OnParsed(
       [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
 }
 
 }  // namespace
 
-void AddTask(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("task", "Create, list and show tasks");
-  verb->require_subcommand(1);
-  AddCreate(*verb, context);
-  AddList(*verb, context);
-  AddStatus(*verb, context);
+void AddTask(Command app, Context& context) {
+  Command verb = app.Add("task", "Create, list and show tasks");
+  verb.NeedsSubcommand();
+  AddCreate(verb, context);
+  AddList(verb, context);
+  AddStatus(verb, context);
 }
 
 }  // namespace ybis::cli

@@ -1,11 +1,11 @@
 #pragma once
 // What every verb of the command line shares: where it prints, how it ends. One file a verb, one row in
 // verbs.cc.
-#include <CLI/App.hpp>
 #include <functional>
 #include <ostream>
 
 #include "base/result.h"
+#include "cli/command.h"
 
 namespace ybis::cli {
 
@@ -27,29 +27,29 @@ struct Context {
 };
 
 /// Adds a verb to the command line: its options, its help with examples, and an action it sets when called.
-using AddVerb = void (*)(CLI::App& app, Context& context);
+using AddVerb = void (*)(Command app, Context& context);
 
-void AddVersion(CLI::App& app, Context& context);
-void AddWorkflow(CLI::App& app, Context& context);
-void AddDev(CLI::App& app, Context& context);
-void AddRun(CLI::App& app, Context& context);
-void AddTask(CLI::App& app, Context& context);
-void AddApprove(CLI::App& app, Context& context);
-void AddReject(CLI::App& app, Context& context);
-void AddRevise(CLI::App& app, Context& context);
-void AddCancel(CLI::App& app, Context& context);
-void AddRetry(CLI::App& app, Context& context);
-void AddArtifacts(CLI::App& app, Context& context);
-void AddDiff(CLI::App& app, Context& context);
-void AddEvents(CLI::App& app, Context& context);
-void AddLogs(CLI::App& app, Context& context);
-void AddWorker(CLI::App& app, Context& context);
-void AddHealth(CLI::App& app, Context& context);
-void AddConfig(CLI::App& app, Context& context);
-void AddBackup(CLI::App& app, Context& context);
-void AddDb(CLI::App& app, Context& context);
-void AddWatch(CLI::App& app, Context& context);
-void AddCompletion(CLI::App& app, Context& context);
+void AddVersion(Command app, Context& context);
+void AddWorkflow(Command app, Context& context);
+void AddDev(Command app, Context& context);
+void AddRun(Command app, Context& context);
+void AddTask(Command app, Context& context);
+void AddApprove(Command app, Context& context);
+void AddReject(Command app, Context& context);
+void AddRevise(Command app, Context& context);
+void AddCancel(Command app, Context& context);
+void AddRetry(Command app, Context& context);
+void AddArtifacts(Command app, Context& context);
+void AddDiff(Command app, Context& context);
+void AddEvents(Command app, Context& context);
+void AddLogs(Command app, Context& context);
+void AddWorker(Command app, Context& context);
+void AddHealth(Command app, Context& context);
+void AddConfig(Command app, Context& context);
+void AddBackup(Command app, Context& context);
+void AddDb(Command app, Context& context);
+void AddWatch(Command app, Context& context);
+void AddCompletion(Command app, Context& context);
 
 /// Prints "error: …" and returns the exit code that fits the error.
 int Explain(Context& context, const Error& error);

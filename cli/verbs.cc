@@ -60,7 +60,7 @@ int Run(int argc, const char* const* argv, std::ostream& out, std::ostream& err)
   app.require_subcommand(1);
   app.footer(fmt::format("Each command has its own help with examples: {} COMMAND --help", app.get_name()));
   Context context{out, err, {}};
-  for (const AddVerb add : kVerbs) add(app, context);
+  for (const AddVerb add : kVerbs) add(Command(&app), context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,13 +1,12 @@
-#include <CLI/CLI.hpp>
 
 #include "base/version.h"
 #include "cli/verb.h"
 
 namespace ybis::cli {
 
-void AddVersion(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("version", "Print the version");
-  verb->callback([&context] {
+void AddVersion(Command app, Context& context) {
+  Command verb = app.Add("version", "Print the version");
+  verb.OnParsed([&context] {
     context.action = [&context] {
       context.out << "ybis " << kYbisVersion << "\n";
       return kExitOk;

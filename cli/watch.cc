@@ -2,7 +2,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -263,24 +262,21 @@ int Watch(Context& context, const Options& options) {
 
 }  // namespace
 
-void AddWatch(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("watch", "Show tasks, or the nodes of one run, as they change");
+void AddWatch(Command app, Context& context) {
+  Command verb = app.Add("watch", "Show tasks, or the nodes of one run, as they change");
   auto options = std::make_shared<Options>();
-  verb->add_option("ID", options->id, "Name, uid or run id; none: all tasks, until Ctrl-C");
-  verb->add_option("--limit", options->limit, "Without an ID: at most so many tasks")
-      ->check(CLI::Range(1, 10'000))
-      ->capture_default_str();
-  verb->add_option("--interval", options->interval, "Seconds between looks")
-      ->check(CLI::Range(0.05, 3600.0))
-      ->capture_default_str();
-  verb->add_option("-o,--output", options->output, "table, or json: one object a line")
-      ->check(CLI::IsMember({"table", "json"}));
-  AddBackendOptions(*verb, options->backend);
-  verb->footer(
+  verb.Option("ID", options->id, "Name, uid or run id; none: all tasks, until Ctrl-C");
+  verb.Option("--limit", options->limit, "Without an ID: at most so many tasks")
+      .Between(1, 10'000)
+      .ShowDefault();
+  verb.Option("--interval", options->interval, "Seconds between looks").Between(0.05, 3600.0).ShowDefault();
+  verb.Option("-o,--output", options->output, "table, or json: one object a line").OneOf({"table", "json"});
+  AddBackendOptions(verb, options->backend);
+  verb.Footer(
       "On a terminal the view is redrawn; elsewhere each change is a line. With an ID it ends with the run, "
       "and with\nits exit code: 0 completed, 4 blocked, 1 failed or cancelled, 130 stopped.\n\n"
       "Examples:\n  ybis watch\n  ybis watch hello\n  ybis watch hello -o json");
-  verb->callback(
+  verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Watch(context, *options); }; });
 }
 

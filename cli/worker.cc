@@ -1,7 +1,6 @@
 // ybis worker start, status.
 #include "cli/local/worker.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -133,36 +132,34 @@ int ShowLeases(Context& context, const StatusOptions& options) {
 
 }  // namespace
 
-void AddWorker(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("worker", "Run what is queued; show what is under way");
-  verb->require_subcommand(1);
+void AddWorker(Command app, Context& context) {
+  Command verb = app.Add("worker", "Run what is queued; show what is under way");
+  verb.NeedsSubcommand();
   auto start = std::make_shared<StartOptions>();
-  CLI::App* start_verb =
-      verb->add_subcommand("start", "Take up queued tasks until stopped (Ctrl-C or SIGTERM)");
-  start_verb->add_option("--count", start->count, "Runs at once; default: the configuration's limits.maxRuns")
-      ->check(CLI::Range(1, 256));
+  Command start_verb = verb.Add("start", "Take up queued tasks until stopped (Ctrl-C or SIGTERM)");
+  start_verb.Option("--count", start->count, "Runs at once; default: the configuration's limits.maxRuns")
+      .Between(1, 256);
   start_verb
-      ->add_option("--poll-interval", start->poll_interval,
-                   "Seconds between looks at the queue; changes are told at once besides")
-      ->check(CLI::Range(0.05, 3600.0))
-      ->capture_default_str();
-  start_verb->add_option("--health-address", start->health_address,
-                         "Serve /livez, /readyz and /metrics there, e.g. :8080 or 127.0.0.1:8080");
-  AddBackendOptions(*start_verb, start->backend, true);
-  start_verb->footer(
+      .Option("--poll-interval", start->poll_interval,
+              "Seconds between looks at the queue; changes are told at once besides")
+      .Between(0.05, 3600.0)
+      .ShowDefault();
+  start_verb.Option("--health-address", start->health_address,
+                    "Serve /livez, /readyz and /metrics there, e.g. :8080 or 127.0.0.1:8080");
+  AddBackendOptions(start_verb, start->backend, true);
+  start_verb.Footer(
       "A worker that is told to end lets its runners give their runs back, then exits with 0.\n"
       "Any number of workers may share one database.\n\n"
       "Examples:\n  ybis worker start\n  ybis worker start --count 4 --config models.yaml");
-  start_verb->callback(
+  start_verb.OnParsed(
       [&context, start] { context.action = [&context, start] { return Start(context, *start); }; });
 
   auto status = std::make_shared<StatusOptions>();
-  CLI::App* status_verb = verb->add_subcommand("status", "Show live leases: which run is held by whom");
-  status_verb->add_option("-o,--output", status->output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}));
-  AddBackendOptions(*status_verb, status->backend);
-  status_verb->footer("Example:\n  ybis worker status");
-  status_verb->callback(
+  Command status_verb = verb.Add("status", "Show live leases: which run is held by whom");
+  status_verb.Option("-o,--output", status->output, "table or json").OneOf({"table", "json"});
+  AddBackendOptions(status_verb, status->backend);
+  status_verb.Footer("Example:\n  ybis worker status");
+  status_verb.OnParsed(
       [&context, status] { context.action = [&context, status] { return ShowLeases(context, *status); }; });
 }
 

@@ -1,6 +1,5 @@
 #include "workflow/loader.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -100,33 +99,32 @@ int Lint(Context& context, const std::vector<std::string>& files) {
 
 }  // namespace
 
-void AddWorkflow(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("workflow", "List, show and check workflows");
-  verb->require_subcommand(1);
+void AddWorkflow(Command app, Context& context) {
+  Command verb = app.Add("workflow", "List, show and check workflows");
+  verb.NeedsSubcommand();
   auto options = std::make_shared<Options>();
   auto files = std::make_shared<std::vector<std::string>>();
 
-  CLI::App* list = verb->add_subcommand("list", "List the workflows: the built-in ones, or a cluster's");
-  list->add_option("-o,--output", options->output, "table, json or name")
-      ->check(CLI::IsMember({"table", "json", "name"}));
-  AddBackendOptions(*list, options->backend);
-  list->footer("Example:\n  ybis workflow list");
-  list->callback(
+  Command list = verb.Add("list", "List the workflows: the built-in ones, or a cluster's");
+  list.Option("-o,--output", options->output, "table, json or name").OneOf({"table", "json", "name"});
+  AddBackendOptions(list, options->backend);
+  list.Footer("Example:\n  ybis workflow list");
+  list.OnParsed(
       [&context, options] { context.action = [&context, options] { return List(context, *options); }; });
 
-  CLI::App* show = verb->add_subcommand("show", "Show a workflow's graph");
-  show->add_option("NAME", options->name, "A built-in workflow or a file; of a cluster: a YbisWorkflow")
-      ->required();
-  show->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}));
-  AddBackendOptions(*show, options->backend);
-  show->callback(
+  Command show = verb.Add("show", "Show a workflow's graph");
+  show.Option("NAME", options->name, "A built-in workflow or a file; of a cluster: a YbisWorkflow")
+      .Required();
+  show.Option("-o,--output", options->output, "table or json").OneOf({"table", "json"});
+  AddBackendOptions(show, options->backend);
+  show.OnParsed(
       [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
-  show->footer("Examples:\n  ybis workflow show ybis-native\n  ybis workflow show my-workflow.yaml -o json");
+  show.Footer("Examples:\n  ybis workflow show ybis-native\n  ybis workflow show my-workflow.yaml -o json");
 
-  CLI::App* lint = verb->add_subcommand("lint", "Check workflow files; every problem is named with its line");
-  lint->add_option("FILE", *files, "Workflow files or YbisWorkflow manifests")->required();
-  lint->callback([&context, files] { context.action = [&context, files] { return Lint(context, *files); }; });
-  lint->footer("Example:\n  ybis workflow lint workflows/*.yaml");
+  Command lint = verb.Add("lint", "Check workflow files; every problem is named with its line");
+  lint.Option("FILE", *files, "Workflow files or YbisWorkflow manifests").Required();
+  lint.OnParsed([&context, files] { context.action = [&context, files] { return Lint(context, *files); }; });
+  lint.Footer("Example:\n  ybis workflow lint workflows/*.yaml");
 }
 
 }  // namespace ybis::cli

@@ -21,9 +21,9 @@ class WhichBackend : public ::testing::Test {
 
   Result<bool> Cluster(std::vector<std::string> words, const char* program = "ybis") {
     CLI::App app{"", IsPluginName(program) ? kPluginName : "ybis"};
-    CLI::App* verb = app.add_subcommand("verb");
+    const Command verb = Command(&app).Add("verb", "");
     BackendOptions options;
-    AddBackendOptions(*verb, options);
+    AddBackendOptions(verb, options);
     words.insert(words.begin(), "verb");
     std::reverse(words.begin(), words.end());
     app.parse(words);
