@@ -66,7 +66,7 @@ class Builder final : public YAML::EventHandler {
  public:
   explicit Builder(const YamlLimits& limits) : limits_(limits) {}
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override { start_ = mark; }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Add(mark, anchor, "", nullptr); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
@@ -91,6 +91,7 @@ class Builder final : public YAML::EventHandler {
   void OnMapEnd() override { Leave(); }
 
   json TakeValue() { return std::move(root_); }
+  const YAML::Mark& Start() const { return start_; }
   std::map<std::string, int> TakeLines() { return std::move(lines_); }
 
  private:
@@ -167,6 +168,7 @@ class Builder final : public YAML::EventHandler {
   }
 
   YamlLimits limits_;
+  YAML::Mark start_ = YAML::Mark::null_mark();
   json root_;
   std::vector<Frame> stack_;
   std::map<std::string, int> lines_;
@@ -222,9 +224,13 @@ Result<std::vector<YamlDocument>> ParseYamlDocuments(std::string_view text, std:
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
-    for (;;) {
+    for (int last_start = -1;;) {
       Builder builder(limits);
       if (!parser.HandleNextDocument(builder)) return documents;
+      // What can begin no document (a comma, say) is left where it is by yaml-cpp: it would be met again for ever.
+      if (builder.Start().pos == last_start)
+        throw Refused{builder.Start().line + 1, "not YAML: this can begin no document"};
+      last_start = builder.Start().pos;
       documents.push_back(
           {std::make_shared<json>(builder.TakeValue()), std::string(source), builder.TakeLines()});
     }

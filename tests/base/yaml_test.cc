@@ -45,6 +45,12 @@ TEST(ParseYaml, RefusesWhatCouldExplodeOrMislead) {
   EXPECT_NE(ErrorOf(std::string("a: \0b", 5)).find("NUL"), std::string::npos);
 }
 
+TEST(ParseYaml, RefusesWhatCanBeginNoDocument) {
+  EXPECT_EQ(ErrorOf("# A comment\n, a: 1\n"), "w.yaml:2: not YAML: this can begin no document");
+  EXPECT_NE(ErrorOf("a: 1\n...\n]\n"), "");
+  EXPECT_NE(ErrorOf("---\n---\n").find("holds 2 documents"), std::string::npos);
+}
+
 TEST(ParseYaml, RefusesDepthWithoutOverflowingTheStack) {
   EXPECT_NE(ErrorOf(std::string(200'000, '[')).find("nested deeper"), std::string::npos);
   std::string indented;
