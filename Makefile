@@ -75,6 +75,14 @@ asan tsan: ## Build with sanitizers; run the unit tests and the integration test
 	@cmake --build --preset $@ -j $(JOBS)
 	@ctest --preset $@ -E 'kube_integration|operator_integration'
 
+SECONDS_EACH ?= 60
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for SECONDS_EACH=60 with libFuzzer and the sanitizers
+	@hack/setup build fuzz
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS) --target ybis_fuzzers
+	@hack/test/fuzz $(SECONDS_EACH)
+
 .PHONY: clean
 clean: ## Remove the build folders (the caches stay)
 	@rm -rf build

@@ -12,6 +12,11 @@ if(YBIS_SANITIZE)
   add_compile_options(-fsanitize=${YBIS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${YBIS_SANITIZE})
 endif()
+if(YBIS_FUZZ)
+  # Clang's libFuzzer counts the branches of everything; Boost 1.74 does not know clang's coroutines by itself.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_compile_definitions(BOOST_ASIO_HAS_CO_AWAIT=1 BOOST_ASIO_HAS_STD_COROUTINE=1)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-fpch-preprocess)
   # g++ 12 sees overflows inside its own std::string once it optimises (GCC bugs 105329, 105651): those warnings are off there.
