@@ -52,9 +52,9 @@ lint: ## Check format, layers, copies, chart and (slow) clang-tidy
 	@hack/verify --tidy
 
 .PHONY: fmt
-fmt: ## Format the sources
+fmt: ## Format the sources, and renew the chart's copies
 	@hack/setup lint
-	@git ls-files '*.cc' '*.h' | xargs clang-format -i
+	@hack/verify --write
 
 .PHONY: bench
 bench: build ## Print the figures beside what is wanted; those of the cluster when that of `make demo` is up

@@ -227,7 +227,8 @@ Result<std::vector<YamlDocument>> ParseYamlDocuments(std::string_view text, std:
     for (int last_start = -1;;) {
       Builder builder(limits);
       if (!parser.HandleNextDocument(builder)) return documents;
-      // What can begin no document (a comma, say) is left where it is by yaml-cpp: it would be met again for ever.
+      // What can begin no document (a comma, say) is left where it is by yaml-cpp: it would be met again for
+      // ever.
       if (builder.Start().pos == last_start)
         throw Refused{builder.Start().line + 1, "not YAML: this can begin no document"};
       last_start = builder.Start().pos;
