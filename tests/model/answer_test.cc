@@ -72,11 +72,62 @@ TEST(CheckSchema, RefusesWhatCouldHangOrLeadAway) {
   EXPECT_FALSE(CheckSchema({{"type", 3}}));
 }
 
+json Reference(const std::string& name) { return {{"$ref", "#/definitions/" + name}}; }
+
+TEST(CheckSchema, RefusesASchemaThatJudgesAValueByItself) {
+  for (const char* keyword : {"allOf", "anyOf", "oneOf", "not", "if", "contains", "propertyNames"}) {
+    const json below = std::string(keyword).ends_with("Of") ? json::array({Reference("a")}) : Reference("a");
+    const json schema = {{"definitions", {{"a", {{keyword, below}}}}}, {keyword, below}};
+    EXPECT_THAT(CheckSchema(schema).error().message, HasSubstr("holds itself")) << keyword;
+  }
+  const json depends = {{"definitions", {{"a", {{"dependencies", {{"x", Reference("a")}}}}}}},
+                        {"allOf", {Reference("a")}}};
+  EXPECT_THAT(CheckSchema(depends).error().message, HasSubstr("holds itself"));
+  // Each level of the value would double the work.
+  const json twice = {{"properties", {{"x", Reference("a")}}}};
+  const json tree = {{"definitions", {{"a", {{"allOf", {twice, twice}}}}}}, {"allOf", {Reference("a")}}};
+  EXPECT_THAT(CheckSchema(tree).error().message, HasSubstr("holds itself"));
+}
+
+TEST(CheckSchema, RefusesWhatItsReferencesMakeTooLarge) {
+  json schema = {{"allOf", {Reference("a0")}}, {"definitions", {{"a40", {{"type", "object"}}}}}};
+  for (int i = 0; i < 40; ++i) {
+    const json next = Reference("a" + std::to_string(i + 1));
+    schema["definitions"]["a" + std::to_string(i)] = {{"allOf", {next, next}}};
+  }
+  EXPECT_THAT(CheckSchema(schema).error().message, HasSubstr("parts"));
+}
+
+/// A schema of `length` definitions, each of which leads to the next.
+json Chain(int length) {
+  const std::string last = "a" + std::to_string(length);
+  json schema = {{"allOf", {Reference("a0")}}, {"definitions", {{last, {{"type", "object"}}}}}};
+  for (int i = 0; i < length; ++i) {
+    schema["definitions"]["a" + std::to_string(i)] = {{"allOf", {Reference("a" + std::to_string(i + 1))}}};
+  }
+  return schema;
+}
+
+TEST(CheckSchema, RefusesReferencesThatNestTooDeep) {
+  EXPECT_THAT(CheckSchema(Chain(4000)).error().message, HasSubstr("deeper"));
+  const json longest_allowed = Chain(245);
+  EXPECT_TRUE(ValidateAgainst(longest_allowed, json::object()));
+  EXPECT_FALSE(ValidateAgainst(longest_allowed, 1));
+}
+
 TEST(ValidateAgainst, RunsNoRegularExpressions) {
-  const json schema = {{"properties", {{"a", {{"type", "string"}, {"pattern", "^(a+)+$"}}}}}};
+  const json evil = {{"type", "string"}, {"pattern", "^(a+)+$"}};
   const auto began = std::chrono::steady_clock::now();
-  EXPECT_TRUE(ValidateAgainst(schema, {{"a", std::string(50'000, 'a') + "!"}}));
+  for (const json& schema :
+       {json{{"properties", {{"a", evil}}}}, json{{"dependencies", {{"properties", evil}}}}}) {
+    EXPECT_TRUE(ValidateAgainst(schema, {{"a", std::string(50'000, 'a') + "!"}}));
+  }
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(1));
+  // What was not looked through as a schema must not become one by a reference.
+  EXPECT_THAT(CheckSchema({{"definitions", evil}, {"$ref", "#/definitions"}}).error().message,
+              HasSubstr("no schema"));
+  EXPECT_THAT(CheckSchema({{"enum", {evil}}, {"allOf", {{{"$ref", "#/enum/0"}}}}}).error().message,
+              HasSubstr("no schema"));
 }
 
 TEST(ValidateAgainst, FollowsSchemasThatHoldThemselves) {
