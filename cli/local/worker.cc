@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
 #include "control/journal.h"
@@ -39,9 +40,8 @@ std::string LastLine(const std::string& text) {
   std::string trimmed = text;
   while (!trimmed.empty() && std::isspace(static_cast<unsigned char>(trimmed.back()))) trimmed.pop_back();
   const size_t newline = trimmed.rfind('\n');
-  std::string line = newline == std::string::npos ? trimmed : trimmed.substr(newline + 1);
-  if (line.size() > 500) line.resize(500);
-  return line;
+  const std::string line = ValidUtf8(newline == std::string::npos ? trimmed : trimmed.substr(newline + 1));
+  return std::string(CutAtCharacter(line, 500));
 }
 
 /// What of a run's folder nobody needs once the run is over.

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/sync.h"
+#include "base/utf8.h"
 #include "model/answer.h"
 #include "model/openai_wire.h"
 
@@ -262,7 +263,7 @@ Result<api::ModelResponse> ModelGateway::AskModel(Job& job, model::Model& model,
     YBIS_ASSIGN(const model::Completion completion, Exchange(job, model, request, stop));
     if (completion.finish == model::FinishReason::kContentFilter) {
       return Fail(ErrorCode::kInvalid, fmt::format("model '{}' refused to answer: {}", model.settings().name,
-                                                   completion.content.substr(0, 300)));
+                                                   CutAtCharacter(completion.content, 300)));
     }
     api::ModelResponse response{completion.content, nullptr, completion.model, job.spent, false};
     problem = ProblemOf(job.request, completion, response.answer);
@@ -271,7 +272,8 @@ Result<api::ModelResponse> ModelGateway::AskModel(Job& job, model::Model& model,
               {{"run", job.run_id}, {"node", job.request.node}, {"why", problem}});
     if (ask < settings_.max_reasks) observer_.OnReask(model.settings().name);
     request = RequestFor(job, model);
-    request.messages.push_back({"assistant", completion.content.substr(0, kMaxQuotedAnswer)});
+    request.messages.push_back(
+        {"assistant", std::string(CutAtCharacter(completion.content, kMaxQuotedAnswer))});
     request.messages.push_back(AskAgain(job.request, problem));
   }
   final = true;

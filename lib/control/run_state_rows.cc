@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "control/error_fingerprint.h"
 #include "control/run_state.h"
 #include "control/task_queue.h"
@@ -114,11 +115,8 @@ std::string Cleaned(std::string text, size_t max_bytes) {
   for (size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at)) {
     text.replace(at, 1, "\xEF\xBF\xBD");
   }
-  if (text.size() > max_bytes) {
-    size_t end = max_bytes;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole characters only
-    text.resize(end);
-  }
+  text = ValidUtf8(text);
+  text.resize(CutAtCharacter(text, max_bytes).size());
   return text;
 }
 

@@ -27,7 +27,7 @@ store::RunEnd CancelledEnd(const std::string& reason);
 store::ErrorRow ErrorRowOf(std::string_view error_class, const std::string& reason,
                            const std::string& message);
 
-/// Text for a text column: NUL bytes become U+FFFD, and at most `max_bytes` remain.
+/// Text for a text column: NUL bytes and what is no UTF-8 become U+FFFD, and at most `max_bytes` remain.
 std::string Cleaned(std::string text, size_t max_bytes);
 
 }  // namespace ybis::control

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 namespace ybis::model {
 namespace {
@@ -82,8 +83,8 @@ std::string QuoteError(const std::string& body) {
       message = error->get<std::string>();
     }
   }
-  message = log::Redact(message);
-  if (message.size() > kMaxQuote) message = message.substr(0, kMaxQuote) + "…";
+  message = ValidUtf8(log::Redact(message));
+  if (message.size() > kMaxQuote) message = std::string(CutAtCharacter(message, kMaxQuote)) + "…";
   return message;
 }
 

@@ -96,6 +96,16 @@ TEST(OpenAiWire, SortsStatusCodes) {
   }
 }
 
+TEST(OpenAiWire, QuotesErrorPagesAsUtf8) {
+  http::ClientResponse response;
+  response.status = 500;
+  response.body = "caf\xE9 closed";
+  EXPECT_THAT(ChatError(response).message, HasSubstr("caf\xEF\xBF\xBD closed"));
+  response.body = "";
+  for (int i = 0; i < 200; ++i) response.body += "€";
+  EXPECT_THAT(ChatError(response).message, ::testing::EndsWith("€…"));
+}
+
 class FakeTransport final : public http::Transport {
  public:
   Result<http::ClientResponse> Send(const http::ClientRequest& request, std::stop_token) override {

@@ -433,6 +433,16 @@ TEST(LlmCalls, AFailedCallMayBeBegunAgainAndItsCostCounts) {
   EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
 }
 
+TEST(LlmCalls, AFailureIsRecordedWhateverBytesItsMessageHas) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {}, 10s, {}));
+  YBIS_ASSERT_OK(world.calls.FailCall(run_id, key, {7, 3, 0, 1}, "HTTP 500: caf\xE9 \xE2\x82", {}));
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
+}
+
 TEST(LlmCalls, BudgetsHoldUnderConcurrentCalls) {
   World world(Server().NewDatabase(), {}, {}, 8);
   const std::string run_id = Dispatched(world, "t");
