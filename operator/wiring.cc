@@ -33,7 +33,7 @@ namespace ybis::op {
 namespace {
 
 constexpr auto kDrain = std::chrono::seconds(4);
-constexpr auto kServerGrace = std::chrono::seconds(2);
+constexpr auto kServerGrace = std::chrono::seconds(20);  // for model calls under way: they are paid
 
 std::string HostName() {
   char name[256] = {};
@@ -199,7 +199,7 @@ struct Operator::Parts {
   control::ModelMetrics model_metrics{metrics};
   std::unique_ptr<model::ModelSet> models;
   control::LlmCalls llm_calls{pool};
-  control::StoredCallRecords call_records{llm_calls, pool};
+  control::StoredCallRecords call_records{llm_calls};
   control::StoredRunTerms run_terms{ledger};
   std::optional<control::ModelGateway> gateway;
   control::StoredRunService stored_runs{ledger};

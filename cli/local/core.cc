@@ -55,7 +55,7 @@ ControlCore::ControlCore(Session& session, const control::Config& config, const 
       runs_(stored_runs_, metrics),
       model_metrics_(metrics),
       calls_(session.pool()),
-      records_(calls_, session.pool()),
+      records_(calls_),
       terms_(ledger_),
       tokens_(holder) {}
 

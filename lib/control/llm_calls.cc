@@ -4,7 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/digest.h"
 #include "control/run_state_rows.h"
 #include "store/llm_call_store.h"
 
@@ -60,16 +59,18 @@ Result<LlmCallStart> BeginIn(Transaction& tx, const store::LlmCallId& id, int64_
   YBIS_ASSIGN(const auto row, calls.Find(id));
   if (row && row->state == "done") {
     YBIS_ASSIGN(auto recorded, ReadRecorded(*row));
-    return LlmCallStart{LlmCallState::kDone, std::move(recorded), {}};
+    return LlmCallStart{LlmCallState::kDone, std::move(recorded), {}, 0};
   }
   if (row && row->state == "pending" && row->remaining.count() > 0) {
     return LlmCallStart{
-        LlmCallState::kInProgress, {}, std::min(row->remaining, std::chrono::milliseconds(1000))};
+        LlmCallState::kInProgress, {}, std::min(row->remaining, std::chrono::milliseconds(1000)), 0};
   }
   YBIS_ASSIGN(const auto spent, calls.Spending(id.run_id));
   YBIS_TRY(CheckBudget(id.run_id, budget, spent));
-  YBIS_TRY(calls.Begin(id, timeout, budget.reserve_tokens, budget.reserve_cost_usd));
-  return LlmCallStart{};
+  YBIS_ASSIGN(const auto turn, calls.Begin(id, timeout, budget.reserve_tokens, budget.reserve_cost_usd));
+  // An answer may come without the lease's lock, from a caller that had been given up.
+  if (!turn) return Fail(ErrorCode::kUnavailable, "the model call was answered just now; ask again");
+  return LlmCallStart{LlmCallState::kNew, {}, {}, *turn};
 }
 
 }  // namespace
@@ -82,31 +83,38 @@ Result<LlmCallStart> LlmCalls::Begin(const std::string& run_id, int64_t epoch, c
   return pool_.Transact(work, stop);
 }
 
+Status LlmCalls::Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,
+                       std::chrono::milliseconds timeout, std::stop_token stop) {
+  const store::LlmCallId id = IdOf(run_id, key);
+  const auto work = [&](Transaction& tx) { return LlmCallStore(tx).Renew(id, turn, timeout); };
+  return pool_.Single(work, stop, InDoubt::kRepeat);
+}
+
 Result<api::ModelResponse> LlmCalls::Complete(const std::string& run_id, const LlmCallKey& key,
+                                              const LlmSettlement& settlement,
                                               const api::ModelResponse& response, std::stop_token stop) {
   const store::LlmCallId id = IdOf(run_id, key);
-  const std::string settlement = NewUuid();
   const auto answer = std::make_shared<const nlohmann::json>(api::ToJson(response));
   const auto work = [&](Transaction& tx) -> Result<api::ModelResponse> {
     LlmCallStore calls(tx);
     YBIS_ASSIGN(const auto before, calls.Find(id));
     if (!before) return Fail(ErrorCode::kNotFound, "the model call was never begun");
-    YBIS_TRY(calls.Complete(id, settlement, response.model, answer, SpentOf(response.usage)));
+    YBIS_TRY(
+        calls.Complete(id, settlement.id, Cleaned(response.model, 1024), answer, SpentOf(settlement.spent)));
     if (before->state != "done") return response;
     return ReadRecorded(*before);
   };
   return pool_.Transact(work, stop, InDoubt::kRepeat);
 }
 
-Status LlmCalls::FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+Status LlmCalls::FailCall(const std::string& run_id, const LlmCallKey& key, const LlmSettlement& settlement,
                           const std::string& error, std::stop_token stop) {
   const store::LlmCallId id = IdOf(run_id, key);
-  const std::string settlement = NewUuid();
   const auto work = [&](Transaction& tx) {
-    return LlmCallStore(tx).FailPending(id, settlement, Cleaned(error, 4096), SpentOf(spent));
+    return LlmCallStore(tx).FailPending(id, settlement.turn, settlement.id, Cleaned(error, 4096),
+                                        SpentOf(settlement.spent));
   };
-  YBIS_TRY(pool_.Single(work, stop, InDoubt::kRepeat));
-  return {};
+  return pool_.Single(work, stop, InDoubt::kRepeat);
 }
 
 Result<api::Usage> LlmCalls::RunUsage(const std::string& run_id, std::stop_token stop) {

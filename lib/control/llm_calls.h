@@ -27,6 +27,13 @@ struct LlmBudget {
   double reserve_cost_usd = 0;
 };
 
+/// What a call has cost since it was last written down.
+struct LlmSettlement {
+  std::string id;    ///< made once and kept by whoever repeats it: `spent` is added once for each
+  int64_t turn = 0;  ///< LlmCallStart::turn
+  api::Usage spent;
+};
+
 enum class LlmCallState {
   kNew,         ///< the caller makes the call and then says Complete or Fail
   kDone,        ///< `recorded` is the answer
@@ -37,6 +44,7 @@ struct LlmCallStart {
   LlmCallState state = LlmCallState::kNew;
   std::optional<api::ModelResponse> recorded;  ///< kDone, with replayed = true
   std::chrono::milliseconds retry_after{0};    ///< kInProgress
+  int64_t turn = 0;  ///< kNew: which beginning of the call this is; a takeover makes a new one
 };
 
 /// Over Postgres. Thread-safe.
@@ -50,12 +58,18 @@ class LlmCalls {
   Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
                              const LlmBudget& budget, std::chrono::milliseconds timeout,
                              std::stop_token stop);
+  /// A call that is still under way: nobody takes it over for another `timeout`. Nothing changes when
+  /// somebody has.
+  Status Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,
+               std::chrono::milliseconds timeout, std::stop_token stop);
   /// Records the answer; it was paid, so it counts even when the epoch has moved on. When somebody recorded
-  /// one first, that one is returned (replayed = true) and this one's usage is added.
+  /// one first, that one is returned (replayed = true) and what this one cost is added.
   Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
-                                      const api::ModelResponse& response, std::stop_token stop);
-  /// The call ended without an answer; `spent` is what it cost all the same. It may be begun again.
-  Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+                                      const LlmSettlement& settlement, const api::ModelResponse& response,
+                                      std::stop_token stop);
+  /// The call ended without an answer; what it cost counts all the same. It may be begun again, unless
+  /// somebody has taken it over: then it stays theirs.
+  Status FailCall(const std::string& run_id, const LlmCallKey& key, const LlmSettlement& settlement,
                   const std::string& error, std::stop_token stop);
   /// Sums over the run's calls.
   Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop);

@@ -1,7 +1,9 @@
 #include "control/model_gateway.h"
 
 #include <nlohmann/json.hpp>
+#include <random>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "base/utf8.h"
@@ -15,6 +17,9 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMaxQuotedAnswer = 16 * 1024;
 constexpr milliseconds kPoll{500};
+constexpr milliseconds kFirstRepeat{200};
+constexpr milliseconds kLongestRepeat{5'000};
+constexpr milliseconds kLastWords{10'000};
 
 /// The smaller of two limits of which 0 means none.
 template <class T>
@@ -69,6 +74,30 @@ api::ModelMessage AskAgain(const api::ModelRequest& request, const std::string& 
                               request.schema ? ", with the JSON object alone." : ".")};
 }
 
+/// Between half of it and the whole, so that the calls that an outage held up do not come back at once.
+milliseconds Jittered(milliseconds base) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return milliseconds(std::uniform_int_distribution<int64_t>(base.count() / 2, base.count())(random));
+}
+
+/// Repeats `write` while the record is away: for `patience`, or for kLastWords once we are to stop.
+template <class Write>
+std::invoke_result_t<Write&> Insist(Clock& clock, milliseconds patience, const std::stop_token& stop,
+                                    Write write) {
+  TimePoint until = clock.Now() + patience;
+  bool is_stopping = false;
+  for (milliseconds wait = kFirstRepeat;; wait = std::min(wait * 2, kLongestRepeat)) {
+    auto outcome = write();
+    if (outcome || !outcome.error().retryable) return outcome;
+    if (stop.stop_requested() && !is_stopping) until = std::min<TimePoint>(until, clock.Now() + kLastWords);
+    is_stopping = stop.stop_requested();
+    if (clock.Now() + wait > until) return outcome;
+    log::Warn("the end of a model call could not be recorded, trying again",
+              {{"why", outcome.error().message}});
+    clock.SleepFor(Jittered(wait), {});
+  }
+}
+
 }  // namespace
 
 /// One call on its way.
@@ -76,12 +105,13 @@ struct ModelGateway::Job {
   std::string run_id;
   const api::ModelRequest& request;
   LlmCallKey key;
-  RunModelTerms terms;
-  std::vector<model::Model*> chain;
-  LlmBudget budget;
-  TimePoint deadline;
-  api::Usage used_before;  ///< by the run's other calls
-  api::Usage spent;        ///< by this one
+  RunModelTerms terms = {};
+  std::vector<model::Model*> chain = {};
+  LlmBudget budget = {};
+  TimePoint deadline = {};
+  api::Usage used_before = {};  ///< by the run's other calls
+  api::Usage spent = {};        ///< by this one
+  LlmSettlement settlement = {NewUuid(), 0, {}};
 
   api::Usage UsedInAll() const {
     return {used_before.tokens_in + spent.tokens_in, used_before.tokens_out + spent.tokens_out,
@@ -94,13 +124,14 @@ struct ModelGateway::Job {
 class ModelGateway::CallLease {
  public:
   CallLease(CallRecords& records, const Job& job, milliseconds lease)
-      : thread_([&records, run_id = job.run_id, key = job.key, lease](std::stop_token stop) {
+      : thread_([&records, run_id = job.run_id, key = job.key, turn = job.settlement.turn,
+                 lease](std::stop_token stop) {
           Sync<int> wait{0};
           while (true) {
             auto locked = wait.Lock();
             wait.WaitFor(locked, stop, lease / 3, [](int) { return false; });
             if (stop.stop_requested()) return;
-            const Status renewed = records.Renew(run_id, key, lease, stop);
+            const Status renewed = records.Renew(run_id, key, turn, lease, stop);
             if (!renewed)
               log::Warn("a model call's lease was not renewed",
                         {{"run", run_id}, {"why", renewed.error().message}});
@@ -133,8 +164,9 @@ Result<api::ModelResponse> ModelGateway::Call(const std::string& run_id, const a
     observer_.OnCall(name, "replayed");
     return std::move(*start->recorded);
   }
+  job.settlement.turn = start->turn;
   const CallLease lease(records_, job, settings_.call_lease);
-  auto outcome = Settle(job, Ask(job, stop));
+  auto outcome = Settle(job, Ask(job, stop), stop);
   observer_.OnCall(name, outcome                                         ? "answered"
                          : outcome.error().code == ErrorCode::kExhausted ? "refused"
                                                                          : "failed");
@@ -145,9 +177,9 @@ Result<ModelGateway::Job> ModelGateway::Prepare(const std::string& run_id, const
                                                 std::stop_token stop) {
   if (request.messages.empty()) return Fail(ErrorCode::kInvalid, "messages: at least one is required");
   if (request.schema) YBIS_TRY(model::CheckSchema(*request.schema));
-  Job job{run_id, request, {request.node, request.visit, request.call, request.RequestDigest()},
-          {},     {},      {},
-          {},     {},      {}};
+  Job job{.run_id = run_id,
+          .request = request,
+          .key = {request.node, request.visit, request.call, request.RequestDigest()}};
   YBIS_ASSIGN(job.terms, terms_.ModelTerms(run_id, stop));
   std::vector<std::string> names = job.terms.model.fallbacks;
   names.insert(names.begin(), job.terms.model.name.empty() ? settings_.default_model : job.terms.model.name);
@@ -295,19 +327,26 @@ Result<model::Completion> ModelGateway::Exchange(Job& job, model::Model& model,
   job.spent.tokens_out += usage.tokens_out;
   job.spent.cost_usd += usage.cost_usd;
   job.spent.llm_calls += usage.llm_calls;
+  job.settlement.spent = job.spent;
   observer_.OnUsage(model.settings().name, usage);
   if (completion->model.empty()) completion->model = model.settings().name;
   return completion;
 }
 
-/// Records how it ended. Not to be interrupted: what was paid must be written down.
-Result<api::ModelResponse> ModelGateway::Settle(const Job& job, Result<api::ModelResponse> outcome) {
-  if (outcome) return records_.Complete(job.run_id, job.key, *outcome, {});
+/// Records how it ended. A stop does not cut it short at once: what was paid must be written down.
+Result<api::ModelResponse> ModelGateway::Settle(const Job& job, Result<api::ModelResponse> outcome,
+                                                const std::stop_token& stop) {
+  if (outcome) {
+    return Insist(clock_, settings_.settle_patience, stop,
+                  [&] { return records_.Complete(job.run_id, job.key, job.settlement, *outcome, {}); });
+  }
   Error error = std::move(outcome).error();
   if (error.code == ErrorCode::kCancelled) {
     error = Fail(ErrorCode::kUnavailable, "the control core is stopping; ask again").value();
   }
-  const Status recorded = records_.FailCall(job.run_id, job.key, job.spent, error.message, {});
+  const Status recorded = Insist(clock_, settings_.settle_patience, stop, [&] {
+    return records_.FailCall(job.run_id, job.key, job.settlement, error.message, {});
+  });
   if (!recorded) {
     log::Error("a failed model call could not be recorded",
                {{"run", job.run_id}, {"why", recorded.error().message}});

@@ -23,13 +23,13 @@ class CallRecords {
                                      const LlmBudget& budget, std::chrono::milliseconds timeout,
                                      std::stop_token stop) = 0;
   virtual Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
+                                              const LlmSettlement& settlement,
                                               const api::ModelResponse& response, std::stop_token stop) = 0;
-  virtual Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+  virtual Status FailCall(const std::string& run_id, const LlmCallKey& key, const LlmSettlement& settlement,
                           const std::string& error, std::stop_token stop) = 0;
   virtual Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) = 0;
-  /// A call that is still under way here: nobody takes it over for another `timeout`.
-  virtual Status Renew(const std::string& run_id, const LlmCallKey& key, std::chrono::milliseconds timeout,
-                       std::stop_token stop) = 0;
+  virtual Status Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,
+                       std::chrono::milliseconds timeout, std::stop_token stop) = 0;
 };
 
 /// What a run's task says about models: spec.model and spec.limits.
@@ -64,14 +64,16 @@ struct GatewaySettings {
   std::chrono::milliseconds call_lease{60'000};
   std::chrono::milliseconds call_timeout{
       900'000};  ///< of one call with all its retries, re-asks and fallbacks
+  /// How long the end of a call is told to a record that cannot be reached; 10 s once we are to stop.
+  std::chrono::milliseconds settle_patience{300'000};
 };
 
 /// Thread-safe; the references must outlive it.
 ///
 /// A call is begun in the record before the model is asked, and its answer is recorded before it is given
-/// out: the same request again, at the same time or after a crash, gets the recorded answer. The one window
-/// in which a call can be paid twice: this process dies after the model has answered and before the record is
-/// committed.
+/// out: the same request again, at the same time or after a crash, gets the recorded answer. A record that is
+/// away is waited for. The one window in which a call can be paid twice: this process dies, or the record
+/// stays away for longer than it is waited for, after the model has answered and before that is committed.
 ///
 /// Errors: kStale (epoch), kExhausted and not retryable (the run's budget), kUnavailable and retryable (no
 /// model could be reached within the bounded retries), kUnavailable and not retryable (every model refuses
@@ -97,7 +99,8 @@ class ModelGateway final : public ModelCalls {
   Result<api::ModelResponse> AskModel(Job& job, model::Model& model, bool& final, std::stop_token stop);
   Result<model::Completion> Exchange(Job& job, model::Model& model, const model::CompletionRequest& request,
                                      std::stop_token stop);
-  Result<api::ModelResponse> Settle(const Job& job, Result<api::ModelResponse> outcome);
+  Result<api::ModelResponse> Settle(const Job& job, Result<api::ModelResponse> outcome,
+                                    const std::stop_token& stop);
 
   const model::ModelSet& models_;
   CallRecords& records_;
@@ -110,21 +113,21 @@ class ModelGateway final : public ModelCalls {
 /// CallRecords over Postgres.
 class StoredCallRecords final : public CallRecords {
  public:
-  StoredCallRecords(LlmCalls& calls, store::Pool& pool) : calls_(calls), pool_(pool) {}
+  explicit StoredCallRecords(LlmCalls& calls) : calls_(calls) {}
   Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
                              const LlmBudget& budget, std::chrono::milliseconds timeout,
                              std::stop_token stop) override;
   Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
-                                      const api::ModelResponse& response, std::stop_token stop) override;
-  Status FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
+                                      const LlmSettlement& settlement, const api::ModelResponse& response,
+                                      std::stop_token stop) override;
+  Status FailCall(const std::string& run_id, const LlmCallKey& key, const LlmSettlement& settlement,
                   const std::string& error, std::stop_token stop) override;
   Result<api::Usage> RunUsage(const std::string& run_id, std::stop_token stop) override;
-  Status Renew(const std::string& run_id, const LlmCallKey& key, std::chrono::milliseconds timeout,
-               std::stop_token stop) override;
+  Status Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,
+               std::chrono::milliseconds timeout, std::stop_token stop) override;
 
  private:
   LlmCalls& calls_;
-  store::Pool& pool_;
 };
 
 /// RunTerms over Postgres: the spec that the run was ordered with.

@@ -10,30 +10,25 @@ Result<LlmCallStart> StoredCallRecords::Begin(const std::string& run_id, int64_t
 }
 
 Result<api::ModelResponse> StoredCallRecords::Complete(const std::string& run_id, const LlmCallKey& key,
+                                                       const LlmSettlement& settlement,
                                                        const api::ModelResponse& response,
                                                        std::stop_token stop) {
-  return calls_.Complete(run_id, key, response, stop);
+  return calls_.Complete(run_id, key, settlement, response, stop);
 }
 
-Status StoredCallRecords::FailCall(const std::string& run_id, const LlmCallKey& key, const api::Usage& spent,
-                                   const std::string& error, std::stop_token stop) {
-  return calls_.FailCall(run_id, key, spent, error, stop);
+Status StoredCallRecords::FailCall(const std::string& run_id, const LlmCallKey& key,
+                                   const LlmSettlement& settlement, const std::string& error,
+                                   std::stop_token stop) {
+  return calls_.FailCall(run_id, key, settlement, error, stop);
 }
 
 Result<api::Usage> StoredCallRecords::RunUsage(const std::string& run_id, std::stop_token stop) {
   return calls_.RunUsage(run_id, stop);
 }
 
-Status StoredCallRecords::Renew(const std::string& run_id, const LlmCallKey& key,
+Status StoredCallRecords::Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,
                                 std::chrono::milliseconds timeout, std::stop_token stop) {
-  YBIS_TRY(
-      pool_.Execute("UPDATE llm_calls SET expires = now() + make_interval(secs => $6) "
-                    "WHERE run_id = $1 AND node = $2 AND visit = $3 AND call = $4 AND request_digest = $5 "
-                    "AND state = 'pending'",
-                    {run_id, key.node, key.visit, key.call, key.request_digest,
-                     static_cast<double>(timeout.count()) / 1000.0},
-                    stop, store::InDoubt::kRepeat));
-  return {};
+  return calls_.Renew(run_id, key, turn, timeout, stop);
 }
 
 Result<RunModelTerms> StoredRunTerms::ModelTerms(const std::string& run_id, std::stop_token stop) {

@@ -1,6 +1,21 @@
 #include "store/llm_call_store.h"
 
 namespace ybis::store {
+namespace {
+
+const std::string kOfCall =
+    "WHERE run_id = $1 AND node = $2 AND visit = $3 AND call = $4 AND request_digest = $5 ";
+
+/// A settlement that is told twice, since nobody knew whether the first telling had been heard, adds once.
+const std::string kAddSpent =
+    "tokens_in = CASE WHEN settled = $6 THEN tokens_in ELSE tokens_in + $7 END, "
+    "tokens_out = CASE WHEN settled = $6 THEN tokens_out ELSE tokens_out + $8 END, "
+    "cost_usd = CASE WHEN settled = $6 THEN cost_usd ELSE cost_usd + $9 END, "
+    "paid_calls = CASE WHEN settled = $6 THEN paid_calls ELSE paid_calls + $10 END, settled = $6 ";
+
+double SecondsOf(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000.0; }
+
+}  // namespace
 
 Result<bool> LlmCallStore::LockLease(const std::string& run_id, int64_t epoch) {
   YBIS_ASSIGN(const auto rows,
@@ -19,52 +34,55 @@ Result<std::optional<LlmCallRow>> LlmCallStore::Find(const LlmCallId& id) {
   return LlmCallRow{rows[0].Text(0), rows[0].Json(1), std::chrono::milliseconds(rows[0].Int(2))};
 }
 
-Status LlmCallStore::Begin(const LlmCallId& id, std::chrono::milliseconds timeout, int64_t reserve_tokens,
-                           double reserve_usd) {
-  YBIS_TRY(tx_.Exec(
-      "INSERT INTO llm_calls AS c (run_id, node, visit, call, request_digest, state, tries, expires, "
-      "reserve_tokens, reserve_usd) "
-      "VALUES ($1, $2, $3, $4, $5, 'pending', 1, now() + make_interval(secs => $6), $7, $8) "
-      "ON CONFLICT (run_id, node, visit, call, request_digest) DO UPDATE SET state = 'pending', "
-      "tries = c.tries + 1, begun = now(), ended = NULL, expires = EXCLUDED.expires, "
-      "reserve_tokens = EXCLUDED.reserve_tokens, reserve_usd = EXCLUDED.reserve_usd "
-      "WHERE c.state <> 'done'",
-      {id.run_id, id.node, id.visit, id.call, id.request_digest,
-       static_cast<double>(timeout.count()) / 1000.0, reserve_tokens, reserve_usd}));
-  return {};
-}
-
-Result<bool> LlmCallStore::Complete(const LlmCallId& id, const std::string& settlement,
-                                    const std::string& model,
-                                    const std::shared_ptr<const nlohmann::json>& answer,
-                                    const LlmSpending& spent) {
+Result<std::optional<int64_t>> LlmCallStore::Begin(const LlmCallId& id, std::chrono::milliseconds timeout,
+                                                   int64_t reserve_tokens, double reserve_usd) {
   YBIS_ASSIGN(
       const auto rows,
       tx_.Exec(
-          "UPDATE llm_calls SET state = 'done', error = '', "
-          "model = CASE WHEN state = 'done' THEN model ELSE $6 END, "
-          "answer = CASE WHEN state = 'done' THEN answer ELSE $7::json END, "
-          "tokens_in = tokens_in + $8, tokens_out = tokens_out + $9, cost_usd = cost_usd + $10, "
-          "paid_calls = paid_calls + $11, reserve_tokens = 0, reserve_usd = 0, ended = now(), settled = $12 "
-          "WHERE run_id = $1 AND node = $2 AND visit = $3 AND call = $4 AND request_digest = $5 "
-          "AND settled <> $12",
-          {id.run_id, id.node, id.visit, id.call, id.request_digest, model, Param::Json(answer),
-           spent.tokens_in, spent.tokens_out, spent.cost_usd, spent.calls, settlement}));
-  return rows.affected() > 0;
+          "INSERT INTO llm_calls AS c (run_id, node, visit, call, request_digest, state, tries, expires, "
+          "reserve_tokens, reserve_usd) "
+          "VALUES ($1, $2, $3, $4, $5, 'pending', 1, now() + make_interval(secs => $6), $7, $8) "
+          "ON CONFLICT (run_id, node, visit, call, request_digest) DO UPDATE SET state = 'pending', "
+          "tries = c.tries + 1, begun = now(), ended = NULL, expires = EXCLUDED.expires, "
+          "reserve_tokens = EXCLUDED.reserve_tokens, reserve_usd = EXCLUDED.reserve_usd "
+          "WHERE c.state <> 'done' RETURNING tries",
+          {id.run_id, id.node, id.visit, id.call, id.request_digest, SecondsOf(timeout), reserve_tokens,
+           reserve_usd}));
+  if (rows.empty()) return std::nullopt;
+  return rows[0].Int(0);
 }
 
-Result<bool> LlmCallStore::FailPending(const LlmCallId& id, const std::string& settlement,
-                                       const std::string& error, const LlmSpending& spent) {
-  YBIS_ASSIGN(const auto rows,
-              tx_.Exec("UPDATE llm_calls SET state = CASE WHEN state = 'done' THEN 'done' ELSE 'failed' END, "
-                       "error = $6, tokens_in = tokens_in + $7, tokens_out = tokens_out + $8, "
-                       "cost_usd = cost_usd + $9, paid_calls = paid_calls + $10, reserve_tokens = 0, "
-                       "reserve_usd = 0, ended = now(), settled = $11 "
-                       "WHERE run_id = $1 AND node = $2 AND visit = $3 AND call = $4 AND request_digest = $5 "
-                       "AND settled <> $11",
-                       {id.run_id, id.node, id.visit, id.call, id.request_digest, error, spent.tokens_in,
-                        spent.tokens_out, spent.cost_usd, spent.calls, settlement}));
-  return rows.affected() > 0;
+Status LlmCallStore::Renew(const LlmCallId& id, int64_t turn, std::chrono::milliseconds timeout) {
+  YBIS_TRY(tx_.Exec("UPDATE llm_calls SET expires = now() + make_interval(secs => $7) " + kOfCall +
+                        "AND state = 'pending' AND tries = $6",
+                    {id.run_id, id.node, id.visit, id.call, id.request_digest, turn, SecondsOf(timeout)}));
+  return {};
+}
+
+Status LlmCallStore::Complete(const LlmCallId& id, const std::string& settlement, const std::string& model,
+                              const std::shared_ptr<const nlohmann::json>& answer, const LlmSpending& spent) {
+  YBIS_TRY(
+      tx_.Exec("UPDATE llm_calls SET state = 'done', error = '', "
+               "model = CASE WHEN state = 'done' THEN model ELSE $11 END, "
+               "answer = CASE WHEN state = 'done' THEN answer ELSE $12::json END, "
+               "reserve_tokens = 0, reserve_usd = 0, ended = now(), " +
+                   kAddSpent + kOfCall,
+               {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
+                spent.tokens_out, spent.cost_usd, spent.calls, model, Param::Json(answer)}));
+  return {};
+}
+
+Status LlmCallStore::FailPending(const LlmCallId& id, int64_t turn, const std::string& settlement,
+                                 const std::string& error, const LlmSpending& spent) {
+  const std::string ours = "CASE WHEN state = 'pending' AND tries = $11 THEN ";
+  YBIS_TRY(tx_.Exec("UPDATE llm_calls SET state = " + ours + "'failed' ELSE state END, " +  //
+                        "error = " + ours + "$12 ELSE error END, " +                        //
+                        "reserve_tokens = " + ours + "0 ELSE reserve_tokens END, " +        //
+                        "reserve_usd = " + ours + "0 ELSE reserve_usd END, " +              //
+                        "ended = " + ours + "now() ELSE ended END, " + kAddSpent + kOfCall,
+                    {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
+                     spent.tokens_out, spent.cost_usd, spent.calls, turn, error}));
+  return {};
 }
 
 Result<LlmSpending> LlmCallStore::Spending(const std::string& run_id) {

@@ -39,14 +39,17 @@ class LlmCallStore {
   /// Locks the run's lease, so that one call of a run is begun at a time. False when the epoch is another.
   Result<bool> LockLease(const std::string& run_id, int64_t epoch);
   Result<std::optional<LlmCallRow>> Find(const LlmCallId& id);
-  /// Makes or takes over a pending row.
-  Status Begin(const LlmCallId& id, std::chrono::milliseconds timeout, int64_t reserve_tokens,
-               double reserve_usd);
-  /// Adds what was spent, once for each `settlement`; the first answer stays. False when nothing changed.
-  Result<bool> Complete(const LlmCallId& id, const std::string& settlement, const std::string& model,
-                        const std::shared_ptr<const nlohmann::json>& answer, const LlmSpending& spent);
-  Result<bool> FailPending(const LlmCallId& id, const std::string& settlement, const std::string& error,
-                           const LlmSpending& spent);
+  /// Makes or takes over a pending row: which turn it is, counted from 1. Nothing when it is done already.
+  Result<std::optional<int64_t>> Begin(const LlmCallId& id, std::chrono::milliseconds timeout,
+                                       int64_t reserve_tokens, double reserve_usd);
+  /// Another `timeout` for a pending row that is still at `turn`.
+  Status Renew(const LlmCallId& id, int64_t turn, std::chrono::milliseconds timeout);
+  /// Adds what was spent, once for each `settlement`; the first answer stays.
+  Status Complete(const LlmCallId& id, const std::string& settlement, const std::string& model,
+                  const std::shared_ptr<const nlohmann::json>& answer, const LlmSpending& spent);
+  /// Adds what was spent, likewise; the row fails only while it is pending and at `turn`.
+  Status FailPending(const LlmCallId& id, int64_t turn, const std::string& settlement,
+                     const std::string& error, const LlmSpending& spent);
   Result<LlmSpending> Spending(const std::string& run_id);
 
  private:

@@ -1,6 +1,7 @@
 #pragma once
 // The record of model calls in memory, with the rules of LlmCalls.
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "base/sync.h"
@@ -15,10 +16,13 @@ class FakeCallRecords final : public control::CallRecords {
     std::string state;
     api::ModelResponse response;
     std::string error;
+    int64_t turn = 0;
   };
   struct State {
     std::map<Key, Row> rows;
     api::Usage usage;
+    std::set<std::string> settled;  ///< ids: what is told twice counts once
+    int outages = 0;                ///< so many writes of an end are heard, but their caller is not told
     std::vector<control::LlmBudget> budgets;
     int64_t epoch = 1;
     int in_progress_answers = 0;
@@ -35,39 +39,44 @@ class FakeCallRecords final : public control::CallRecords {
     if (row.state == "done") {
       api::ModelResponse recorded = row.response;
       recorded.replayed = true;
-      return control::LlmCallStart{control::LlmCallState::kDone, recorded, {}};
+      return control::LlmCallStart{control::LlmCallState::kDone, recorded, {}, 0};
     }
     if (row.state == "pending") {
       ++state->in_progress_answers;
-      return control::LlmCallStart{control::LlmCallState::kInProgress, {}, std::chrono::milliseconds(5)};
+      return control::LlmCallStart{control::LlmCallState::kInProgress, {}, std::chrono::milliseconds(5), 0};
     }
     const int64_t used = state->usage.tokens_in + state->usage.tokens_out;
     if (budget.max_tokens > 0 && used + budget.reserve_tokens > budget.max_tokens) {
       return Fail(Error{ErrorCode::kExhausted, "no room", false, {}});
     }
     row.state = "pending";
-    return control::LlmCallStart{};
+    return control::LlmCallStart{control::LlmCallState::kNew, {}, {}, ++row.turn};
   }
   Result<api::ModelResponse> Complete(const std::string& run_id, const control::LlmCallKey& key,
+                                      const control::LlmSettlement& settlement,
                                       const api::ModelResponse& response, std::stop_token) override {
     auto state = state_.Lock();
     Row& row = state->rows[KeyOf(run_id, key)];
-    Add(state->usage, response.usage);
+    Settle(*state, settlement);
     row.state = "done";
     row.response = response;
+    YBIS_TRY(Outage(*state));
     return response;
   }
-  Status FailCall(const std::string& run_id, const control::LlmCallKey& key, const api::Usage& spent,
-                  const std::string& error, std::stop_token) override {
+  Status FailCall(const std::string& run_id, const control::LlmCallKey& key,
+                  const control::LlmSettlement& settlement, const std::string& error,
+                  std::stop_token) override {
     auto state = state_.Lock();
     Row& row = state->rows[KeyOf(run_id, key)];
-    Add(state->usage, spent);
-    row.state = "failed";
-    row.error = error;
-    return {};
+    Settle(*state, settlement);
+    if (row.turn == settlement.turn) {
+      row.state = "failed";
+      row.error = error;
+    }
+    return Outage(*state);
   }
   Result<api::Usage> RunUsage(const std::string&, std::stop_token) override { return state_.Lock()->usage; }
-  Status Renew(const std::string&, const control::LlmCallKey&, std::chrono::milliseconds,
+  Status Renew(const std::string&, const control::LlmCallKey&, int64_t, std::chrono::milliseconds,
                std::stop_token) override {
     ++state_.Lock()->renewals;
     return {};
@@ -78,6 +87,14 @@ class FakeCallRecords final : public control::CallRecords {
  private:
   static Key KeyOf(const std::string& run_id, const control::LlmCallKey& key) {
     return {run_id, key.node, key.visit, key.call, key.request_digest};
+  }
+  static void Settle(State& state, const control::LlmSettlement& settlement) {
+    if (state.settled.insert(settlement.id).second) Add(state.usage, settlement.spent);
+  }
+  static Status Outage(State& state) {
+    if (state.outages <= 0) return {};
+    --state.outages;
+    return Fail(ErrorCode::kUnavailable, "the record is away");
   }
   static void Add(api::Usage& to, const api::Usage& what) {
     to.tokens_in += what.tokens_in;

@@ -259,6 +259,37 @@ TEST_F(ModelGatewayTest, KeepsLongCallsItsOwn) {
   EXPECT_GE(records_.Lock()->renewals, 2);
 }
 
+TEST_F(ModelGatewayTest, WaitsForARecordThatIsAwayAndCountsOnce) {
+  FakeProvider& model = Add("main", {Says("hello", 100, 50)});
+  Build();
+  records_.Lock()->outages = 3;
+  const auto answer = Call(Request());
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->content, "hello");
+  EXPECT_EQ(model.asked().size(), 1u);
+  EXPECT_EQ(records_.Lock()->usage.tokens_in, 100) << "three of four writes were in doubt";
+}
+
+TEST_F(ModelGatewayTest, WaitsForARecordThatIsAwayToTellOfAFailure) {
+  Add("main", {Says("nonsense", 100, 50)});
+  settings_.max_reasks = 0;
+  Build();
+  records_.Lock()->outages = 2;
+  EXPECT_EQ(Call(SchemaRequest()).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(records_.Lock()->usage.tokens_in, 100);
+  EXPECT_EQ(records_.Lock()->rows.begin()->second.state, "failed");
+}
+
+TEST_F(ModelGatewayTest, DoesNotWaitForTheRecordForEver) {
+  Add("main", {Says("hello")});
+  settings_.settle_patience = milliseconds(300);
+  Build();
+  records_.Lock()->outages = 1000;
+  const auto answer = Call(Request());
+  EXPECT_EQ(answer.error().code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(answer.error().retryable);
+}
+
 TEST_F(ModelGatewayTest, RecordsTheFailureWhenItIsStopped) {
   FakeProvider& model = Add("main", {Fail(ErrorCode::kCancelled, "stopped")});
   Build();

@@ -37,7 +37,7 @@ class GatewayRecordsTest : public ::testing::Test {
   }
 
   World world_{ybis::testing::Server().NewDatabase()};
-  StoredCallRecords records_{world_.calls, world_.pool};
+  StoredCallRecords records_{world_.calls};
   StoredRunTerms terms_{world_.ledger};
   std::string run_id_ = ybis::testing::Dispatched(world_, "task-1");
   FakeProvider* provider_ = nullptr;

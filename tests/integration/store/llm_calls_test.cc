@@ -1,0 +1,152 @@
+// The record of model calls over a real Postgres.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/integration/store/fixture.h"
+
+namespace ybis::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(LlmCalls, AnAnswerIsRecordedOnceAndGivenAgain) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  EXPECT_EQ(world.calls.Begin(run_id, epoch, key, {}, 10s, {})->state, control::LlmCallState::kNew);
+  const auto waiting = world.calls.Begin(run_id, epoch, key, {}, 10s, {});
+  EXPECT_EQ(waiting->state, control::LlmCallState::kInProgress);
+  EXPECT_GT(waiting->retry_after, 0ms);
+  api::ModelResponse answer;
+  answer.content = std::string("with\0nul", 8);
+  answer.answer = std::make_shared<const nlohmann::json>(nlohmann::json{{"text", answer.content}});
+  answer.model = "m";
+  answer.usage = {10, 5, 0.25, 1};
+  YBIS_ASSERT_OK(world.calls.Complete(run_id, key, {"s1", 1, answer.usage}, answer, {}));
+  const int64_t next_epoch = Claimed(world, run_id);
+  YBIS_EXPECT_CODE(world.calls.Begin(run_id, epoch, key, {}, 10s, {}), kStale);
+  const auto replay = world.calls.Begin(run_id, next_epoch, key, {}, 10s, {});
+  YBIS_ASSERT_OK(replay);
+  ASSERT_EQ(replay->state, control::LlmCallState::kDone);
+  EXPECT_EQ(replay->recorded->content, answer.content);
+  EXPECT_TRUE(replay->recorded->replayed);
+  EXPECT_EQ(*replay->recorded->answer, *answer.answer);
+  const auto usage = world.calls.RunUsage(run_id, {});
+  EXPECT_EQ(usage->tokens_in, 10);
+  EXPECT_EQ(usage->llm_calls, 1);
+}
+
+TEST(LlmCalls, TheFirstOfTwoAnswersStaysAndBothArePaid) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  EXPECT_EQ(world.calls.Begin(run_id, epoch, key, {}, 1ms, {})->state, control::LlmCallState::kNew);
+  std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(world.calls.Begin(run_id, epoch, key, {}, 10s, {})->state, control::LlmCallState::kNew);
+  api::ModelResponse first, second;
+  first.content = "first";
+  second.content = "second";
+  first.usage = second.usage = {10, 0, 0, 1};
+  EXPECT_EQ(world.calls.Complete(run_id, key, {"s1", 1, first.usage}, first, {})->content, "first");
+  const auto kept = world.calls.Complete(run_id, key, {"s2", 2, second.usage}, second, {});
+  EXPECT_EQ(kept->content, "first");
+  EXPECT_TRUE(kept->replayed);
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 20);
+}
+
+TEST(LlmCalls, AFailedCallMayBeBegunAgainAndItsCostCounts) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {}, 10s, {}));
+  YBIS_ASSERT_OK(world.calls.FailCall(run_id, key, {"s1", 1, {7, 3, 0, 1}}, "nonsense", {}));
+  EXPECT_EQ(world.calls.Begin(run_id, epoch, key, {}, 10s, {})->state, control::LlmCallState::kNew);
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
+}
+
+TEST(LlmCalls, WhoWasTakenOverChangesNothingButTheCost) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  const control::LlmBudget budget{1000, 0, 600, 0};
+  const auto first = world.calls.Begin(run_id, epoch, key, budget, 1ms, {});
+  YBIS_ASSERT_OK(first);
+  std::this_thread::sleep_for(5ms);
+  const auto second = world.calls.Begin(run_id, epoch, key, budget, 200ms, {});
+  YBIS_ASSERT_OK(second);
+  EXPECT_NE(first->turn, second->turn);
+  // Neither its failure nor its renewal touches what is another's now.
+  YBIS_ASSERT_OK(world.calls.FailCall(run_id, key, {"s1", first->turn, {7, 3, 0, 1}}, "too late", {}));
+  YBIS_ASSERT_OK(world.calls.Renew(run_id, key, first->turn, 10min, {}));
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
+  YBIS_EXPECT_CODE(world.calls.Begin(run_id, epoch, {"planner", 1, 1, "sha256:2"}, budget, 10s, {}),
+                   kExhausted);
+  EXPECT_EQ(world.calls.Begin(run_id, epoch, key, budget, 10s, {})->state,
+            control::LlmCallState::kInProgress);
+  std::this_thread::sleep_for(250ms);
+  EXPECT_EQ(world.calls.Begin(run_id, epoch, key, {}, 10s, {})->state, control::LlmCallState::kNew);
+}
+
+TEST(LlmCalls, WhatIsToldTwiceCountsOnce) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  api::ModelResponse answer;
+  answer.content = "yes";
+  const control::LlmSettlement failed{"s1", 1, {7, 3, 0.5, 1}};
+  const control::LlmSettlement answered{"s2", 2, {10, 5, 0.25, 1}};
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {}, 10s, {}));
+  for (int i = 0; i < 2; ++i) YBIS_ASSERT_OK(world.calls.FailCall(run_id, key, failed, "no", {}));
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {}, 10s, {}));
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(world.calls.Complete(run_id, key, answered, answer, {})->content, "yes");
+  const auto usage = world.calls.RunUsage(run_id, {});
+  EXPECT_EQ(usage->tokens_in, 17);
+  EXPECT_EQ(usage->tokens_out, 8);
+  EXPECT_NEAR(usage->cost_usd, 0.75, 1e-9);
+  EXPECT_EQ(usage->llm_calls, 2);
+}
+
+TEST(LlmCalls, AFailureIsRecordedWhateverBytesItsMessageHas) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {}, 10s, {}));
+  YBIS_ASSERT_OK(
+      world.calls.FailCall(run_id, key, {"s1", 1, {7, 3, 0, 1}}, "HTTP 500: caf\xE9 \xE2\x82", {}));
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
+}
+
+TEST(LlmCalls, BudgetsHoldUnderConcurrentCalls) {
+  World world(Server().NewDatabase(), {}, {}, 8);
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  control::LlmBudget budget;
+  budget.max_tokens = 1000;
+  budget.reserve_tokens = 300;
+  std::atomic<int> begun{0};
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      const auto start = world.calls.Begin(run_id, epoch, {"n", 1, t, "sha256:1"}, budget, 10s, {});
+      if (start) ++begun;
+      if (!start) {
+        EXPECT_EQ(start.error().code, ErrorCode::kExhausted);
+        EXPECT_FALSE(start.error().retryable);
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(begun, 3);
+}
+
+}  // namespace
+}  // namespace ybis::testing
