@@ -204,7 +204,8 @@ struct Operator::Parts {
   std::optional<control::ModelGateway> gateway;
   control::StoredRunService stored_runs{ledger};
   control::CountingRunService runs{stored_runs, metrics};
-  CachedPodOwnership pods{watches.Objects(), *api};
+  StoredRunOwners run_owners{ledger};
+  CachedPodOwnership pods{watches.Objects(), *api, run_owners};
   control::PodTokenAuthenticator authenticator{*api, pods, clock};
   FrontProxy front_proxy{*api, clock};
   RecordAccess record_access{*api, clock};

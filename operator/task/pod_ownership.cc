@@ -26,9 +26,12 @@ Result<bool> CachedPodOwnership::PodRunsRun(const std::string& pod_namespace, co
   if (job_uid.empty()) return false;
   const kube::Key job_key{pod_namespace, JobName(run_id)};
   YBIS_ASSIGN(const auto job, Find(caches_.jobs, kube::kJobs, job_key, job_uid, stop));
-  // Labels and owners of pods are anybody's to write; the Job of that name is the one that we made.
-  return job && HasLabel(*job, api::kRunIdLabel, run_id) &&
-         HasLabel(*job, api::kTaskUidLabel, kube::ControllerUid(*job));
+  if (!job || !HasLabel(*job, api::kRunIdLabel, run_id)) return false;
+  // A Job that names itself after somebody's run is easily made; its owner's UID in its own namespace is not.
+  const auto run = owners_.GetRun(run_id, stop);
+  if (!run && run.error().code == ErrorCode::kNotFound) return false;
+  if (!run) return FailIn("whose run " + run_id + " is", run.error());
+  return run->task_namespace == pod_namespace && run->task_uid == kube::ControllerUid(*job);
 }
 
 }  // namespace ybis::op

@@ -98,12 +98,22 @@ TEST(OwnerIndex, FindsTheTaskOfAPodAndOfWhatIsGone) {
   EXPECT_FALSE(index.OnJob(kube::KeyOf(*job), nullptr));
 }
 
+class FakeOwners final : public RunOwners {
+ public:
+  Result<control::RunRecord> GetRun(const std::string& run_id, std::stop_token) override {
+    if (run.run_id != run_id) return Fail(ErrorCode::kNotFound, "no run " + run_id);
+    return run;
+  }
+  control::RunRecord run = RunIn(RunState::kDispatched);
+};
+
 class PodOwnershipTest : public OrphansTest {
  protected:
   bool Runs(const std::string& pod_uid, const std::string& run) {
-    CachedPodOwnership pods{{tasks_, workflows_, jobs_, pods_}, api_};
+    CachedPodOwnership pods{{tasks_, workflows_, jobs_, pods_}, api_, owners_};
     return pods.PodRunsRun("team", "pod-1", pod_uid, run, {}).value();
   }
+  FakeOwners owners_;
 };
 
 TEST_F(PodOwnershipTest, BelievesThePodOfTheRunsOwnJobAlone) {
@@ -127,6 +137,27 @@ TEST_F(PodOwnershipTest, RefusesAPodOfAJobThatOnlyBearsTheName) {
   json job = JobObject();
   job["metadata"].erase("ownerReferences");
   jobs_.Put(std::make_shared<const json>(job));
+  EXPECT_FALSE(Runs("pod-1-uid", kRun));
+}
+
+TEST_F(PodOwnershipTest, RefusesAJobThatNamesItselfAfterAnotherNamespacesRun) {
+  pods_.Put(std::make_shared<const json>(PodObject(json::object())));
+  jobs_.Put(std::make_shared<const json>(JobObject()));
+  owners_.run.task_namespace = "victim";
+  EXPECT_FALSE(Runs("pod-1-uid", kRun)) << "all of the Job's labels fit, and the run is not of its namespace";
+}
+
+TEST_F(PodOwnershipTest, RefusesAJobOfAnotherTask) {
+  pods_.Put(std::make_shared<const json>(PodObject(json::object())));
+  jobs_.Put(std::make_shared<const json>(JobObject()));
+  owners_.run.task_uid = "bbbb2222-0000-4000-8000-000000000000";
+  EXPECT_FALSE(Runs("pod-1-uid", kRun));
+}
+
+TEST_F(PodOwnershipTest, RefusesARunThatTheRecordDoesNotKnow) {
+  pods_.Put(std::make_shared<const json>(PodObject(json::object())));
+  jobs_.Put(std::make_shared<const json>(JobObject()));
+  owners_.run.run_id = "other";
   EXPECT_FALSE(Runs("pod-1-uid", kRun));
 }
 
