@@ -11,9 +11,18 @@ namespace {
 constexpr size_t kMaxArtifacts = 64;  // of the schema
 constexpr size_t kMaxMessage = 1024;
 
-std::string Cut(std::string text) {
-  if (text.size() <= kMaxMessage) return text;
-  size_t end = kMaxMessage - 3;
+/// The bounds of the schema (crds/): what a runner reported must never keep a status from being written.
+constexpr size_t kMaxReason = 128;
+constexpr size_t kMaxNode = 63;
+constexpr size_t kMaxDecision = 64;
+constexpr size_t kMaxBranch = 256;
+constexpr size_t kMaxCommit = 64;
+constexpr size_t kMaxDigest = 128;
+constexpr size_t kMaxArtifactName = 256;
+
+std::string Cut(std::string text, size_t max_bytes = kMaxMessage) {
+  if (text.size() <= max_bytes) return text;
+  size_t end = max_bytes - 3;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
   return text.substr(0, end) + "...";
 }
@@ -26,8 +35,8 @@ class Conditions {
   void Add(const char* type, const char* status, const std::string& reason, const std::string& message) {
     const api::Condition* before = api::FindCondition(task_.status.conditions, type);
     const bool same = before != nullptr && before->status == status;
-    list_.push_back(
-        {type, status, reason, Cut(message), task_.meta.generation, same ? before->last_transition : now_});
+    list_.push_back({type, status, Cut(reason, kMaxReason), Cut(message), task_.meta.generation,
+                     same ? before->last_transition : now_});
   }
   std::vector<api::Condition> Take() { return std::move(list_); }
 
@@ -72,7 +81,7 @@ api::RunStatus BuildRun(const api::Task& task, const control::RunRecord& run, bo
   // Of a dispatched run the attempt that begins, so that its claim changes nothing.
   out.attempt = run.attempt + (run.state == control::RunState::kDispatched ? 1 : 0);
   if (run.state != control::RunState::kQueued) out.job_name = JobName(run.run_id);
-  out.node = run.node;
+  out.node = Cut(run.node, kMaxNode);
   out.start_time = run.started;
   out.completion_time = run.finished;
   const auto& shown = task.status.run;
@@ -90,16 +99,29 @@ std::vector<api::ArtifactRef> ShownArtifacts(const control::RunRecord& run) {
     return artifact.name.find('/') == std::string::npos;
   });
   if (artifacts.size() > kMaxArtifacts) artifacts.resize(kMaxArtifacts);
+  for (api::ArtifactRef& artifact : artifacts) artifact.name = Cut(artifact.name, kMaxArtifactName);
   return artifacts;
 }
 
+std::optional<api::RunResult> ShownResult(std::optional<api::RunResult> result) {
+  if (!result) return result;
+  result->decision = Cut(result->decision, kMaxDecision);
+  result->branch = Cut(result->branch, kMaxBranch);
+  result->commit = Cut(result->commit, kMaxCommit);
+  result->base_commit = Cut(result->base_commit, kMaxCommit);
+  result->patch_digest = Cut(result->patch_digest, kMaxDigest);
+  return result;
+}
+
 void AddOutcome(const control::RunRecord& run, api::TaskStatus& status) {
-  status.result = run.result;
+  status.result = ShownResult(run.result);
   status.verification = run.verification;
   status.usage = run.usage;
   status.artifacts = ShownArtifacts(run);
   status.failure = run.failure;
-  if (status.failure) status.failure->message = Cut(status.failure->message);
+  if (!status.failure) return;
+  status.failure->reason = Cut(status.failure->reason, kMaxReason);
+  status.failure->message = Cut(status.failure->message);
 }
 
 }  // namespace
@@ -143,7 +165,8 @@ api::TaskStatus BuildStatus(const api::Task& task, const std::optional<control::
   }
   if (situation.wait) status.approval = control::AwaitedBy(*situation.wait);
   if (situation.stage == Stage::kRejected) {
-    status.failure = api::Failure{api::FailureClass::kInvalid, situation.reason, Cut(situation.message)};
+    status.failure =
+        api::Failure{api::FailureClass::kInvalid, Cut(situation.reason, kMaxReason), Cut(situation.message)};
   }
   return status;
 }

@@ -118,6 +118,25 @@ TEST(TaskStatus, KeepsWithinTheSchemasBounds) {
   EXPECT_NO_THROW(api::ToJson(status).dump()) << "a character was cut in two";
 }
 
+TEST(TaskStatus, KeepsWithinTheSchemasBoundsWhateverARunnerReported) {
+  const std::string endless(5000, 'x');
+  control::RunRecord run = RunIn(RunState::kFailed);
+  run.node = endless;
+  run.result = api::RunResult{endless, endless, endless, endless, endless, 1, 1, 1};
+  run.failure = api::Failure{api::FailureClass::kAgent, endless, endless};
+  run.artifacts = {{endless, "sha256:0", 1}};
+  const auto status = BuildStatus(SomeTask(), run, {Stage::kFailed, endless, endless, true}, kNow);
+  EXPECT_EQ(status.run->node.size(), 63u);
+  EXPECT_EQ(status.result->decision.size(), 64u);
+  EXPECT_EQ(status.result->branch.size(), 256u);
+  EXPECT_EQ(status.result->commit.size(), 64u);
+  EXPECT_EQ(status.result->base_commit.size(), 64u);
+  EXPECT_EQ(status.result->patch_digest.size(), 128u);
+  EXPECT_EQ(status.failure->reason.size(), 128u);
+  EXPECT_EQ(status.artifacts.at(0).name.size(), 256u);
+  EXPECT_EQ(api::FindCondition(status.conditions, "Succeeded")->reason.size(), 128u);
+}
+
 TEST(TaskStatus, DiffersOnlyInWhatIsStored) {
   const api::Task task = SomeTask();
   const auto status =
