@@ -40,7 +40,8 @@ ApprovalRequest CleanedRequest(const ApprovalRequest& request) {
           request.decision,
           Cleaned(request.reason, kWhole),
           Cleaned(request.feedback, kWhole),
-          Cleaned(request.approver, kWhole)};
+          Cleaned(request.approver, kWhole),
+          Cleaned(request.task_uid, kWhole)};
 }
 
 Wait ToWait(const WaitRow& row) {
@@ -147,6 +148,8 @@ Result<Decided> DecideIn(Transaction& tx, const ApprovalRequest& request) {
   if (request.decision != DecisionKind::kReject) YBIS_TRY(store::QueueStore(tx).Lock());
   YBIS_ASSIGN(const auto run, approvals.Lock(request.run_id));
   if (!run) return Fail(ErrorCode::kNotFound, "there is no run " + request.run_id);
+  if (!request.task_uid.empty() && request.task_uid != run->task_uid)
+    return Fail(ErrorCode::kNotFound, fmt::format("run {} is another task's", request.run_id));
   const std::string task_key = run->namespace_name + "/" + run->task_name;
   YBIS_ASSIGN(const auto known, approvals.FindDecision(request.key));
   if (known) {

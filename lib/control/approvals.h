@@ -23,6 +23,7 @@ struct ApprovalRequest {
   std::string reason;    ///< needed to reject
   std::string feedback;  ///< needed to revise
   std::string approver;  ///< who decides, as the caller has proven it: "local:<user>", a Kubernetes user name
+  std::string task_uid;  ///< not empty: the run must be of this task, else there is none (kNotFound)
 };
 
 enum class ApprovalVerdict {

@@ -53,11 +53,11 @@ std::vector<ApprovalRow> ReadDecisions(const Rows& rows) {
 
 Result<std::optional<LockedRun>> ApprovalStore::Lock(const std::string& run_id) {
   YBIS_ASSIGN(const auto rows,
-              tx_.Exec("SELECT r.state, r.cancel_requested, t.namespace, t.name FROM runs r "
+              tx_.Exec("SELECT r.state, r.cancel_requested, t.namespace, t.name, r.task_uid FROM runs r "
                        "JOIN tasks t ON t.uid = r.task_uid WHERE r.run_id = $1 FOR UPDATE OF r",
                        {run_id}));
   if (rows.empty()) return std::nullopt;
-  return LockedRun{rows[0].Text(0), rows[0].Bool(1), rows[0].Text(2), rows[0].Text(3)};
+  return LockedRun{rows[0].Text(0), rows[0].Bool(1), rows[0].Text(2), rows[0].Text(3), rows[0].Text(4)};
 }
 
 Result<std::optional<WaitRow>> ApprovalStore::FindWait(const std::string& run_id) {

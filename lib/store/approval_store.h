@@ -34,6 +34,7 @@ struct LockedRun {
   bool cancel_requested = false;
   std::string namespace_name;
   std::string task_name;
+  std::string task_uid;
 };
 
 struct ApprovalRow {

@@ -12,17 +12,22 @@ using api::ApprovalPhase;
 using api::DecisionKind;
 using control::ApprovalVerdict;
 
-constexpr size_t kUidPart = 8;  // of a task's UID in the ids of its runs (control::RunRecord)
+/// How much of a task's UID the ids of its runs may begin with: more where another task's begins alike
+/// (store::RunStore::AddRun).
+constexpr size_t kUidParts[] = {8, 13, std::string::npos};
 
-/// The number of a run of that task by its id, or 0. Ids are unique in the record and the numbers of a task
-/// have no gaps, so one up to its newest is its own.
+/// The number of a run of that task by the form of its id, or 0. Another task's may look the same, which the
+/// record tells apart.
 int64_t NumberOf(const std::string& run_id, const std::string& task_uid) {
-  const std::string prefix = task_uid.substr(0, kUidPart) + "-";
-  if (task_uid.size() < kUidPart || !run_id.starts_with(prefix)) return 0;
-  int64_t number = 0;
-  const char* end = run_id.data() + run_id.size();
-  const auto [stopped, error] = std::from_chars(run_id.data() + prefix.size(), end, number);
-  return error == std::errc() && stopped == end && run_id == prefix + std::to_string(number) ? number : 0;
+  for (const size_t part : kUidParts) {
+    const std::string prefix = task_uid.substr(0, part) + "-";
+    if (!run_id.starts_with(prefix)) continue;
+    int64_t number = 0;
+    const char* end = run_id.data() + run_id.size();
+    const auto [stopped, error] = std::from_chars(run_id.data() + prefix.size(), end, number);
+    if (error == std::errc() && stopped == end && run_id == prefix + std::to_string(number)) return number;
+  }
+  return 0;
 }
 
 const char* DecidedReason(DecisionKind decision) {

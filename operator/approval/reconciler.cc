@@ -14,8 +14,9 @@ using nlohmann::json;
 constexpr Duration kCatchUp = std::chrono::seconds(1);  // a watch brings it sooner
 constexpr Duration kNew = std::chrono::minutes(1);
 
-control::ApprovalRequest RequestOf(const api::Approval& approval) {
+control::ApprovalRequest RequestOf(const api::Approval& approval, const std::string& task_uid) {
   control::ApprovalRequest request;
+  request.task_uid = task_uid;
   request.key = approval.meta.uid;
   request.run_id = approval.spec.run_id;
   request.subject_digest = approval.spec.subject_digest;
@@ -77,7 +78,7 @@ Result<ApprovalOutcome> ApprovalReconciler::Judge(const api::Approval& approval,
   const std::string uid = kube::MetaString(*subject.task, "uid");
   YBIS_ASSIGN(const auto latest, ports_.records.LatestRun(uid));
   if (const auto obstacle = FindObstacle(approval, uid, latest)) return *obstacle;
-  const auto result = ports_.decisions.Decide(RequestOf(approval), stop);
+  const auto result = ports_.decisions.Decide(RequestOf(approval, uid), stop);
   if (result) return OutcomeOf(approval, *result);
   if (const auto outcome = OutcomeOf(result.error())) return *outcome;
   return FailIn("deciding run " + approval.spec.run_id, result.error());

@@ -188,6 +188,17 @@ TEST_F(ApprovalReconcilerTest, RefusesARunThatIsNotTheTasks) {
   EXPECT_TRUE(decisions_.asked.empty()) << "not even the audit of another's run";
 }
 
+TEST_F(ApprovalReconcilerTest, KnowsARunWhoseIdHadToBeLonger) {
+  for (const char* run : {"aaaa1111-2222-1", "aaaa1111-2222-3333-4444-555566667777-1"}) {
+    const kube::Key key{"team", std::string("a-") + std::to_string(events_.entries.size())};
+    Apply({{"runID", run}}, key);
+    Reconcile(key);
+    EXPECT_EQ(Shown(key)["phase"], "Applied") << run;
+    EXPECT_EQ(decisions_.asked.back().run_id, run);
+    EXPECT_EQ(decisions_.asked.back().task_uid, kUid) << "the record holds the run against its task";
+  }
+}
+
 TEST_F(ApprovalReconcilerTest, LetsTheRecordSayThatAnEarlierRunIsOver) {
   control::RunRecord second = RunIn(RunState::kBlocked);
   second.number = 2;

@@ -87,6 +87,22 @@ void Age(World& world, const std::string& column) {
   YBIS_ASSERT_OK(world.pool.Execute("UPDATE waits SET " + column + " = now() - interval '1 second'", {}, {}));
 }
 
+TEST(Approvals, ADecisionInTheNameOfAnotherTaskDecidesNothing) {
+  World world(Server().NewDatabase());
+  Approvals approvals(world.pool);
+  const std::string run_id = Blocked(world);
+  ApprovalRequest request = Request(run_id);
+  request.task_uid = NewUuid();
+  const auto refused = approvals.Decide(request, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(StateOf(world, run_id), RunState::kBlocked);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM approvals"), 0)
+      << "not even in the audit of another's run";
+  request.task_uid = world.ledger.GetRun(run_id, {}).value().task_uid;
+  EXPECT_EQ(Decide(approvals, request).verdict, ApprovalVerdict::kDecided);
+}
+
 TEST(Approvals, ABlockedRunWaitsWithWhatItsTaskAsksFor) {
   World world(Server().NewDatabase());
   Approvals approvals(world.pool);
