@@ -26,8 +26,9 @@ struct Actor::Visitor {
 
   Status operator()(const SubmitRun& action) {
     const auto run = ports.records.Submit(action.submission);
-    if (!run && !action.submission.spec.rerun_from.empty() &&
-        (run.error().code == ErrorCode::kInvalid || run.error().code == ErrorCode::kNotFound)) {
+    const bool from_node = !action.submission.spec.rerun_from.empty();
+    if (!run && (run.error().code == ErrorCode::kInvalid ||
+                 (from_node && run.error().code == ErrorCode::kNotFound))) {
       create_problem = CreateProblem{run.error().code, run.error().message, true};
       return {};
     }
@@ -98,7 +99,7 @@ struct Actor::Visitor {
   Status operator()(const DeletePod& action) {
     kube::DeleteOptions options;
     options.uid = action.uid;
-    options.grace_period_seconds = 1;
+    options.grace_period_seconds = action.grace_seconds;
     const Status status = ports.api.Delete(kube::kPods, action.key, options, stop);
     if (status || GoneAlready(status)) return {};
     // Without that right the pod goes with its Job, only later.

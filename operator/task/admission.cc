@@ -16,7 +16,9 @@ std::optional<Rejection> CheckWorkflow(const Snapshot& snapshot) {
   return Rejection{snapshot.workflow.reason, snapshot.workflow.message};
 }
 
-std::optional<Rejection> CheckImage(const Snapshot& snapshot, const control::Config& config) {
+}  // namespace
+
+std::optional<Rejection> FindImageRejection(const Snapshot& snapshot, const control::Config& config) {
   const std::string& image = snapshot.task.spec.runner.image;
   if (image.empty() && config.runner.image.empty()) {
     return Rejection{"NoRunnerImage", "the operator's configuration names no runner image (runner.image)"};
@@ -28,6 +30,8 @@ std::optional<Rejection> CheckImage(const Snapshot& snapshot, const control::Con
                   "it out to use the default",
                   image, fmt::join(config.runner.image_allow, ", "))};
 }
+
+namespace {
 
 std::string ModelNames(const control::Config& config) {
   std::string names;
@@ -77,7 +81,7 @@ std::optional<Rejection> CheckSecrets(const Snapshot& snapshot) {
 
 std::optional<Rejection> FindRejection(const Snapshot& snapshot, const TaskSettings& settings) {
   if (auto found = CheckSpec(snapshot)) return found;
-  if (auto found = CheckImage(snapshot, settings.config)) return found;
+  if (auto found = FindImageRejection(snapshot, settings.config)) return found;
   if (auto found = CheckModels(snapshot, settings.config)) return found;
   if (auto found = CheckLimits(snapshot, settings.config.limits)) return found;
   if (auto found = CheckWorkflow(snapshot)) return found;

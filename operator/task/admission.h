@@ -17,6 +17,10 @@ struct Rejection {
 /// The first thing that keeps the task from running, or none.
 std::optional<Rejection> FindRejection(const Snapshot& snapshot, const TaskSettings& settings);
 
+/// What of it is judged again whenever a Job is made: spec.runner.image may change after the task was
+/// accepted, and what runs there holds the run's identity.
+std::optional<Rejection> FindImageRejection(const Snapshot& snapshot, const control::Config& config);
+
 /// Whether an image is one of the operator's own, equals an entry of the allowlist or begins with one that
 /// ends in '/',
 /// ':' or '*' (a bare prefix would let "registry/ybis" allow "registry/ybis-evil").

@@ -18,6 +18,7 @@ constexpr Duration kCancelPoll = std::chrono::milliseconds(500);
 constexpr Duration kSlowLook = std::chrono::seconds(30);   // for what no watch tells of
 constexpr Duration kStartLook = std::chrono::seconds(10);  // for a pod that does not start
 constexpr Duration kEndGrace = std::chrono::seconds(30);   // for a runner to leave after its run has ended
+constexpr Duration kLostNode = std::chrono::seconds(60);   // for a kubelet to confirm that a pod is gone
 
 /// Decides one snapshot; a value that lives for one call.
 class Decision {
@@ -29,7 +30,7 @@ class Decision {
     if (!s_.exists) return {};
     if (!s_.current) return Wait(kCatchUp);
     if (s_.task.spec.cancel || s_.task.meta.deletion_time) return Cancelled();
-    if (s_.create_problem) return s_.create_problem->of_rerun ? RerunRefused() : JobNotMade();
+    if (s_.create_problem) return s_.create_problem->of_submission ? SubmissionRefused() : JobNotMade();
     if (WantsNewRun(s_) || !s_.run) return NewRun();
     switch (s_.run->state) {
       case RunState::kQueued:
@@ -121,6 +122,7 @@ class Decision {
     if (s_.job) return Started();
     if (s_.invalid) return Rejected({"InvalidSpec", s_.invalid->message});
     if (s_.task.spec.suspend) return Show(Queued());
+    if (const auto rejection = FindImageRejection(s_, settings_.config)) return Rejected(*rejection);
     if (s_.run_api_ca.empty()) return Wait(kCatchUp);
     const JobInputs inputs{s_.task, *s_.run, settings_.config, settings_.run_api_url, s_.run_api_ca};
     Do(CreateJob{std::make_shared<nlohmann::json>(BuildJob(inputs)), s_.task.meta.uid, s_.run->run_id});
@@ -133,8 +135,10 @@ class Decision {
     return {Stage::kRunning, "Running", fmt::format("run {} is under way", s_.run->number)};
   }
 
-  /// The record did not take a run that begins in the middle. A changed spec is looked at again.
-  Plan RerunRefused() {
+  /// The record did not take the run: one that cannot begin in the middle, or a text that it cannot hold. A
+  /// changed spec is looked at again.
+  Plan SubmissionRefused() {
+    if (s_.task.spec.rerun_from.empty()) return Rejected({"InvalidSpec", s_.create_problem->message});
     return Rejected({"RerunRefused", "spec.rerun.fromNode: " + s_.create_problem->message});
   }
 
@@ -167,6 +171,7 @@ class Decision {
     if (s_.job->suspended && !s_.task.spec.suspend && s_.task.spec.queue_name.empty()) {
       Do(SuspendJob{s_.job->key, s_.job->uid, false});
     }
+    StrikeOffLostPods();
     if (const PodTrouble* trouble = FindTrouble()) {
       const std::string note = trouble->message + SecretsHint(*trouble);
       plan_.requeue_after = kSlowLook;
@@ -177,6 +182,17 @@ class Decision {
         std::any_of(s_.pods.begin(), s_.pods.end(), [](const PodView& pod) { return pod.started; });
     if (!started) plan_.requeue_after = kStartLook;
     return Show(Underway());
+  }
+
+  /// The Job makes no new pod before the old one is gone, and a node that is off never says so. The run's
+  /// lease is over by then: whatever may still run there can write nothing.
+  void StrikeOffLostPods() {
+    if (s_.run->state != RunState::kDispatched || s_.run->attempt == 0) return;
+    for (const PodView& pod : s_.pods) {
+      if (!pod.deleting_since || pod.ended) continue;
+      plan_.requeue_after = kStartLook;
+      if (now_ - *pod.deleting_since > kLostNode) Do(DeletePod{pod.key, pod.uid, 0});
+    }
   }
 
   Plan NameTaken() {

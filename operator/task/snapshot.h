@@ -41,9 +41,10 @@ struct PodView {
   kube::Key key;
   std::string uid;
   bool deleting = false;
-  bool killed = false;   ///< being deleted with a grace of a second or less
-  bool ended = false;    ///< succeeded or failed
-  bool started = false;  ///< its container has run or runs
+  std::optional<TimePoint> deleting_since;  ///< when it should have been gone: the API server's own time
+  bool killed = false;                      ///< being deleted with a grace of a second or less
+  bool ended = false;                       ///< succeeded or failed
+  bool started = false;                     ///< its container has run or runs
   std::optional<PodTrouble> trouble;
 };
 
@@ -58,7 +59,7 @@ struct WorkflowChoice {
 struct CreateProblem {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
-  bool of_rerun = false;  ///< the record has nothing that rerun.fromNode could go on from
+  bool of_submission = false;  ///< the record did not take the run; else the API server not its Job
 };
 
 struct Snapshot {

@@ -94,12 +94,52 @@ TEST(DecideTask, MakesTheJobWritesTheStatusAndTellsItOnceItsTurnHasCome) {
   EXPECT_EQ(Of<EmitEvent>(plan).at(0).reason, "RunStarted");
 }
 
+TEST(DecideTask, MakesNoJobOfAnImageThatTheTaskNamedAfterItWasAccepted) {
+  const Plan plan =
+      DecideIt(With(RunState::kDispatched, {{"runner", {{"image", "evil.example.com/runner:1"}}}}));
+  EXPECT_TRUE(Of<CreateJob>(plan).empty()) << "what runs there would hold the run's identity";
+  EXPECT_EQ(ConditionOf(plan, "Accepted").reason, "ImageNotAllowed");
+  EXPECT_EQ(ConditionOf(plan, "Stalled").status, "True");
+}
+
 TEST(DecideTask, MakesNoJobBeforeTheRunApiHasACertificate) {
   Snapshot snapshot = With(RunState::kDispatched);
   snapshot.run_api_ca.clear();
   const Plan plan = DecideIt(snapshot);
   EXPECT_TRUE(plan.actions.empty());
   EXPECT_TRUE(plan.requeue_after);
+}
+
+TEST(DecideTask, StrikesOffThePodOfANodeThatConfirmsNothing) {
+  Snapshot snapshot = WithJob(RunState::kDispatched);
+  snapshot.run->attempt = 1;
+  json pod = PodObject({{"phase", "Running"}});
+  pod["metadata"]["deletionTimestamp"] = FormatRfc3339(kNow - std::chrono::seconds(90));
+  snapshot.pods = {ViewPod(pod, kNow)};
+  const auto struck = Of<DeletePod>(DecideIt(snapshot));
+  ASSERT_EQ(struck.size(), 1u);
+  EXPECT_EQ(struck[0].grace_seconds, 0);
+
+  snapshot.run = RunIn(RunState::kRunning);
+  snapshot.run->attempt = 1;
+  EXPECT_TRUE(Of<DeletePod>(DecideIt(snapshot)).empty())
+      << "its lease has not run out: it may still be at work";
+  snapshot.run = RunIn(RunState::kDispatched);
+  EXPECT_TRUE(Of<DeletePod>(DecideIt(snapshot)).empty()) << "nobody has claimed the run yet";
+  snapshot.run->attempt = 1;
+  pod["metadata"]["deletionTimestamp"] = FormatRfc3339(kNow - std::chrono::seconds(5));
+  snapshot.pods = {ViewPod(pod, kNow)};
+  const Plan early = DecideIt(snapshot);
+  EXPECT_TRUE(Of<DeletePod>(early).empty());
+  EXPECT_TRUE(early.requeue_after) << "no watch tells of a node's silence";
+}
+
+TEST(DecideTask, TellsOfASpecThatTheRecordCannotHold) {
+  Snapshot snapshot = SnapshotOf(TaskObject());
+  snapshot.create_problem = CreateProblem{ErrorCode::kInvalid, "a NUL character", true};
+  const Plan plan = DecideIt(snapshot);
+  EXPECT_TRUE(Of<SubmitRun>(plan).empty()) << "the same again would be refused again";
+  EXPECT_EQ(ConditionOf(plan, "Accepted").reason, "InvalidSpec");
 }
 
 TEST(DecideTask, WritesNothingWhenTheStatusIsAsItShouldBe) {
