@@ -86,6 +86,10 @@ Result<TimePoint> ParseRfc3339(std::string_view text) {
     return Fail(ErrorCode::kInvalid,
                 fmt::format("'{}' is not an RFC 3339 time such as 2026-01-31T12:00:00Z", text));
   }
+  // What a count of nanoseconds since 1970 holds, with room for the zone's offset.
+  if (year < 1970 || year > 2261) {
+    return Fail(ErrorCode::kInvalid, fmt::format("'{}' is not a time from 1970 to 2261", text));
+  }
   size_t at = 19;
   int64_t nanos = 0;
   if (text[at] == '.') {

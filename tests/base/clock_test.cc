@@ -21,6 +21,16 @@ TEST(ParseRfc3339, RefusesWhatIsNotATime) {
   }
 }
 
+TEST(ParseRfc3339, RefusesWhatATimeCannotHold) {
+  for (const char* text :
+       {"9999-12-31T23:59:59Z", "2262-04-12T00:00:00Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"}) {
+    EXPECT_FALSE(ParseRfc3339(text)) << text;
+  }
+  for (const char* text : {"2261-12-31T23:59:59Z", "1970-01-01T00:00:00Z"}) {
+    EXPECT_EQ(FormatRfc3339(ParseRfc3339(text).value()), text);
+  }
+}
+
 TEST(SystemClock, SleepReturnsAtOnceOnStop) {
   std::stop_source source;
   source.request_stop();
