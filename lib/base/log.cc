@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log_context.h"
 #include "base/sync.h"
+#include "base/utf8.h"
 
 namespace ybis::log {
 namespace {
@@ -49,15 +50,47 @@ std::string Dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string Render(spdlog::level::level_enum level, std::string_view message, nlohmann::json fields,
-                   const std::map<std::string, std::string>& context, Format format) {
-  if (!fields.is_object()) fields = nlohmann::json::object();
-  for (const auto& [key, value] : context) fields.emplace(key, value);
+/// Masks every text within: in the finished line a quote or a newline of a secret would be escaped and the
+/// secret not be found.
+void MaskTexts(nlohmann::json& value, const std::vector<std::string>& secrets) {
+  if (value.is_string()) {
+    auto& text = value.get_ref<std::string&>();
+    text = Mask(std::move(text), secrets);
+  }
+  if (!value.is_structured()) return;
+  for (nlohmann::json& child : value) MaskTexts(child, secrets);
+}
+
+/// Halves the longest of message and fields, so that the line stays whole. False when nothing is long.
+bool Shorten(std::string& message, nlohmann::json& fields) {
+  constexpr size_t kShort = 64;
+  size_t longest = message.size();
+  nlohmann::json* found = nullptr;
+  for (nlohmann::json& field : fields) {
+    const size_t size = Dump(field).size();
+    if (size <= longest) continue;
+    longest = size;
+    found = &field;
+  }
+  if (longest <= kShort) return false;
+  const auto half = [](const std::string& text) {
+    return std::string(CutAtCharacter(text, text.size() / 2)) + "…";
+  };
+  if (found == nullptr) {
+    message = half(message);
+  } else {
+    *found = half(found->is_string() ? found->get<std::string>() : Dump(*found));
+  }
+  return true;
+}
+
+std::string Render(spdlog::level::level_enum level, const std::string& message, const nlohmann::json& fields,
+                   Format format) {
   const auto level_name = spdlog::level::to_string_view(level);
   const std::string_view name(level_name.data(), level_name.size());
   const std::string time = FormatRfc3339Micro(SystemClock().Now());
   if (format == Format::kJson) {
-    nlohmann::json record = std::move(fields);
+    nlohmann::json record = fields;
     record["ts"] = time;
     record["level"] = name;
     record["msg"] = message;
@@ -71,8 +104,12 @@ std::string Render(spdlog::level::level_enum level, std::string_view message, nl
 void Write(spdlog::level::level_enum level, std::string_view message, const nlohmann::json& fields) {
   auto state = Global().Lock();
   if (!state->logger->should_log(level)) return;
-  std::string line = Mask(Render(level, message, fields, state->context, state->format), state->secrets);
-  if (line.size() > kMaxRecord) line = line.substr(0, kMaxRecord) + "…";
+  nlohmann::json masked = fields.is_object() ? fields : nlohmann::json::object();
+  for (const auto& [key, value] : state->context) masked.emplace(key, value);
+  MaskTexts(masked, state->secrets);
+  std::string text = Mask(std::string(message), state->secrets);
+  std::string line = Render(level, text, masked, state->format);
+  while (line.size() > kMaxRecord && Shorten(text, masked)) line = Render(level, text, masked, state->format);
   state->logger->log(level, spdlog::string_view_t(line.data(), line.size()));
 }
 

@@ -8,18 +8,21 @@
 #include <pqxx/pqxx>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "store/conninfo.h"
 
 namespace ybis::store {
 namespace {
 
+/// Secrets first: a cut or a changed newline would leave a part of one that is not found.
 std::string Clean(std::string text) {
+  text = log::Redact(text);
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   for (char& c : text) {
     if (c == '\n' || c == '\t') c = ' ';
   }
-  if (text.size() > 600) text.resize(600);
-  return log::Redact(text);
+  text.resize(CutAtCharacter(text, 600).size());
+  return text;
 }
 
 /// The session cannot be used any more although the client library may think so.

@@ -60,6 +60,17 @@ TEST(Pool, NeverShowsThePasswordOfItsUrl) {
   EXPECT_TRUE(second.error().retryable);
 }
 
+TEST(Pool, ShowsNoPartOfASecretInALongError) {
+  Pool pool(SettingsFor(Server().NewDatabase()));
+  const std::string secret = "cut-in-two-" + std::string(100, 's');
+  log::RegisterSecret(secret);
+  for (size_t before = 480; before < 600; before += 20) {
+    const auto refused = pool.Execute("SELECT $1::text::bigint", {std::string(before, 'x') + secret}, {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message.find("cut-in"), std::string::npos) << refused.error().message;
+  }
+}
+
 TEST(Pool, FailsAtOnceWhenTheDatabaseIsNotThere) {
   Pool pool(SettingsFor(Server().Url() + "&dbname=nowhere"));
   const auto begin = std::chrono::steady_clock::now();
