@@ -1,5 +1,6 @@
 #include "control/health.h"
 
+#include <fmt/format.h>
 #include <prometheus/gauge.h>
 
 #include <nlohmann/json.hpp>
@@ -15,10 +16,26 @@ std::string_view ToString(HealthGrade grade) {
   return grade == HealthGrade::kWarning ? "warning" : "broken";
 }
 
+namespace {
+
+/// A check that throws is a bug of the check, and no reason to end the process that it watches.
+HealthFinding Looked(const HealthCheck& check, const std::stop_token& stop) {
+  try {
+    return check(stop);
+  } catch (const std::exception& failure) {
+    return {"check", "", HealthGrade::kBroken,
+            fmt::format("a health check failed itself: {}", failure.what()), "report this as a bug"};
+  }
+}
+
+}  // namespace
+
 std::vector<HealthFinding> RunHealthChecks(const std::vector<HealthCheck>& checks, std::stop_token stop) {
   std::vector<HealthFinding> findings(checks.size());
   std::vector<std::jthread> threads;
-  for (size_t i = 0; i < checks.size(); ++i) threads.emplace_back([&, i] { findings[i] = checks[i](stop); });
+  for (size_t i = 0; i < checks.size(); ++i) {
+    threads.emplace_back([&, i] { findings[i] = Looked(checks[i], stop); });
+  }
   threads.clear();
   return findings;
 }

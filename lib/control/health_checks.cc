@@ -90,7 +90,9 @@ HealthFinding LookAtEndpoint(const ModelConfig& model, std::stop_token stop) {
 std::optional<TimePoint> NewestBackup(const fs::path& folder, std::string& name) {
   std::optional<TimePoint> newest;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
+  for (fs::directory_iterator entries(folder, error), end; !error && entries != end;
+       entries.increment(error)) {
+    const fs::directory_entry& entry = *entries;
     const auto text = ReadFile(entry.path() / kManifestFile, kLongestManifest);
     if (!text) continue;
     const auto manifest = ParseManifest(*text, kManifestFile);

@@ -88,7 +88,13 @@ WatchdogThread::WatchdogThread(store::Pool& pool, std::chrono::milliseconds inte
     : watchdog_(pool),
       approvals_(pool, metrics),
       thread_([this, interval, callbacks = std::move(callbacks)](std::stop_token stop) {
-        while (SystemClock().SleepFor(interval, stop)) SweepOnce(callbacks, stop);
+        while (SystemClock().SleepFor(interval, stop)) {
+          try {
+            SweepOnce(callbacks, stop);
+          } catch (const std::exception& failure) {
+            log::Error("a sweep of the watchdog failed; the next one comes", {{"error", failure.what()}});
+          }
+        }
       }) {}
 
 void WatchdogThread::SweepOnce(const WatchdogCallbacks& callbacks, const std::stop_token& stop) {

@@ -56,6 +56,17 @@ TEST(ModelCheck, JudgesByTheListThatCostsNothing) {
   }
 }
 
+TEST(RunHealthChecks, SurvivesACheckThatThrows) {
+  const auto findings =
+      RunHealthChecks({[](std::stop_token) -> HealthFinding { throw std::runtime_error("no such thing"); },
+                       [](std::stop_token) { return HealthFinding{.check = "disk"}; }},
+                      {});
+  ASSERT_EQ(findings.size(), 2u);
+  EXPECT_EQ(findings[0].grade, HealthGrade::kBroken);
+  EXPECT_NE(findings[0].message.find("no such thing"), std::string::npos);
+  EXPECT_EQ(findings[1].check, "disk");
+}
+
 TEST(ModelCheck, SendsTheKeyAndSaysNothingOfIt) {
   const Endpoint endpoint(401);
   testing::TempDir dir;

@@ -375,5 +375,21 @@ TEST(WatchdogThread, SweepsOnItsOwn) {
   EXPECT_EQ(swept, 1);
 }
 
+TEST(WatchdogThread, GoesOnAfterAListenerThatThrows) {
+  World world(Server().NewDatabase());
+  std::atomic<int> swept{0};
+  const control::WatchdogThread thread(world.pool, 10ms, {.on_swept = [&](const auto& runs) {
+                                         swept += runs.size();
+                                         throw std::runtime_error("the listener is broken");
+                                       }});
+  for (int round = 1; round <= 2; ++round) {
+    const std::string run_id = Dispatched(world, "t" + std::to_string(round));
+    Claimed(world, run_id);
+    RunOutLease(world, run_id);
+    for (int i = 0; i < 300 && swept < round; ++i) std::this_thread::sleep_for(10ms);
+    EXPECT_EQ(swept, round);
+  }
+}
+
 }  // namespace
 }  // namespace ybis::testing
