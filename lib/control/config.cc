@@ -77,7 +77,8 @@ void ReadLimits(ObjectReader& reader, LimitsConfig& out) {
   out.admission.per_repository_branch =
       reader.Int("maxRunsPerRepositoryBranch", out.admission.per_repository_branch, 1, 1000);
   out.max_tokens_per_run = reader.Int("maxTokensPerRun", out.max_tokens_per_run, 1, 1'000'000'000);
-  out.max_cost_usd_per_run = reader.Number("maxCostUSDPerRun", out.max_cost_usd_per_run, 0, 1e6);
+  // Not 0: that would be no limit at all to the gateway, and the lowest one to whoever writes it.
+  out.max_cost_usd_per_run = reader.Number("maxCostUSDPerRun", out.max_cost_usd_per_run, 0.0001, 1e6);
   out.max_timeout_seconds = reader.Int("maxTimeoutSeconds", out.max_timeout_seconds, 10, 604'800);
 }
 
@@ -184,7 +185,7 @@ std::string MatchKey(const json& object, const std::string& name) {
 
 /// Every key there is, so that environment names find their spelling.
 json Skeleton() {
-  return json::parse(R"({"logLevel":0,"logFormat":0,"defaultModel":0,
+  return json::parse(R"({"logLevel":0,"logFormat":0,"defaultModel":0,"models":0,"backend":0,
     "limits":{"maxRuns":0,"maxRunsPerNamespace":0,"maxRunsPerRepositoryBranch":0,"maxTokensPerRun":0,"maxCostUSDPerRun":0,"maxTimeoutSeconds":0},
     "lease":{"leaseSeconds":0,"heartbeatSeconds":0,"sweepSeconds":0},
     "policy":{"protectedPaths":0,"maxChangedFiles":0,"maxDiffBytes":0,"allowNetwork":0,"sandbox":0,"execAllow":0},
@@ -194,11 +195,13 @@ json Skeleton() {
     "health":{"intervalSeconds":0,"minFreeDiskMiB":0,"maxBackupAgeHours":0}})");
 }
 
-Status ApplyOverride(json& document, const std::string& variable, const std::string& text) {
+/// Sets what the variable names, and gives its path as error messages have it ("limits.maxRuns").
+Result<std::string> ApplyOverride(json& document, const std::string& variable, const std::string& text) {
   YBIS_ASSIGN(const YamlDocument value, ParseYaml(text, variable));
   json* at = &document;
   const json skeleton = Skeleton();
   const json* known = &skeleton;
+  std::string path;
   std::string_view rest = std::string_view(variable).substr(kOverridePrefix.size());
   for (;;) {
     const size_t end = rest.find("__");
@@ -208,20 +211,47 @@ Status ApplyOverride(json& document, const std::string& variable, const std::str
       return Fail(ErrorCode::kInvalid,
                   fmt::format("environment variable {}: no setting is called so", variable));
     }
+    if (!at->is_object() && !at->is_null()) {
+      return Fail(
+          ErrorCode::kInvalid,
+          fmt::format("environment variable {}: {} is set to something that has no parts", variable, path));
+    }
     at = &(*at)[key];
+    path += (path.empty() ? "" : ".") + key;
     if (end == std::string_view::npos) break;
     known = &(*known)[key];
     rest.remove_prefix(end + 2);
   }
   *at = *value.value;
-  return {};
+  return path;
 }
 
-/// Reads a layer on its own first, so that an error names its own file and line.
-Status CheckLayer(const YamlDocument& document) {
-  const auto alone = ReadConfig(*document.value);
-  if (alone) return {};
-  const std::string& message = alone.error().message;
+/// Lays the variables over the document. They are judged together, since one may need another, and an error
+/// names the variable that it comes from.
+Status ApplyOverrides(json& document, const std::map<std::string, std::string>& environment) {
+  std::map<std::string, std::string> variables;
+  for (const auto& [name, value] : environment) {
+    if (!name.starts_with(kOverridePrefix)) continue;
+    YBIS_ASSIGN(const std::string path, ApplyOverride(document, name, value));
+    variables[path] = name;
+  }
+  const auto config = ReadConfig(document);
+  if (config) return {};
+  const std::string_view message = config.error().message;
+  for (const auto& [path, name] : variables) {
+    const std::string_view next = message.substr(std::min(path.size(), message.size()), 1);
+    if (message.starts_with(path) && (next == ":" || next == "." || next == "[")) {
+      return Fail(ErrorCode::kInvalid, fmt::format("environment variable {}: {}", name, message));
+    }
+  }
+  return Fail(config.error());
+}
+
+/// Judges a layer together with what lies below it; an error names the layer's own file and line.
+Status CheckLayer(const YamlDocument& document, const json& merged) {
+  const auto config = ReadConfig(merged);
+  if (config) return {};
+  const std::string& message = config.error().message;
   std::string pointer = "/" + message.substr(0, message.find(':'));
   for (char& c : pointer) {
     if (c == '.' || c == '[') c = '/';
@@ -253,13 +283,11 @@ Result<Config> LoadConfig(const ConfigInput& input) {
     YBIS_ASSIGN(const std::string text, ReadFile(input.file));
     YBIS_ASSIGN(const YamlDocument layer, ParseYaml(text, input.file));
     if (!layer.value->is_null()) {
-      YBIS_TRY(CheckLayer(layer));
       Overlay(document, *layer.value);
+      YBIS_TRY(CheckLayer(layer, document));
     }
   }
-  for (const auto& [name, value] : input.environment) {
-    if (name.starts_with(kOverridePrefix)) YBIS_TRY(ApplyOverride(document, name, value));
-  }
+  YBIS_TRY(ApplyOverrides(document, input.environment));
   YBIS_ASSIGN(Config config, ReadConfig(document));
   config.profile = input.profile;
   return config;

@@ -67,6 +67,51 @@ TEST(LoadConfig, RefusesOverridesThatNameNothing) {
             "environment variable YBIS_CONFIG__LIMIT__MAXRUNS: no setting is called so");
 }
 
+std::string ErrorWith(std::map<std::string, std::string> environment, const std::string& file = {}) {
+  const auto config = LoadConfig({.profile = "dev", .file = file, .environment = std::move(environment)});
+  return config ? "" : config.error().message;
+}
+
+TEST(LoadConfig, TakesEverySettingFromTheEnvironment) {
+  const auto config = LoadConfig(
+      {.profile = "prod",
+       .file = "",
+       .environment = {{"YBIS_CONFIG__MODELS", "[{name: small, endpoint: 'https://models.example.com/v1'}]"},
+                       {"YBIS_CONFIG__BACKEND", "cluster"}}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->default_model, "small");
+}
+
+TEST(LoadConfig, NamesTheVariableThatIsWrong) {
+  EXPECT_EQ(
+      ErrorWith({{"YBIS_CONFIG__LIMITS__MAX_RUNS", "abc"}}),
+      "environment variable YBIS_CONFIG__LIMITS__MAX_RUNS: limits.maxRuns: must be a whole number from 1 "
+      "to 100000");
+  EXPECT_EQ(
+      ErrorWith({{"YBIS_CONFIG__LIMITS", "5"}, {"YBIS_CONFIG__LIMITS__MAX_RUNS", "5"}}),
+      "environment variable YBIS_CONFIG__LIMITS__MAX_RUNS: limits is set to something that has no parts");
+  EXPECT_EQ(
+      ErrorWith({{"YBIS_CONFIG__MODELS", "[{name: a}]"}}).find("environment variable YBIS_CONFIG__MODELS: "),
+      0u);
+  // Each alone would not do beside the profile's other half.
+  EXPECT_EQ(ErrorWith({{"YBIS_CONFIG__LEASE__HEARTBEAT_SECONDS", "200"},
+                       {"YBIS_CONFIG__LEASE__LEASE_SECONDS", "600"}}),
+            "");
+}
+
+TEST(LoadConfig, JudgesAFileTogetherWithItsProfile) {
+  testing::TempDir dir;
+  const auto good = dir.Write("good.yaml", "lease: {leaseSeconds: 100}\n");
+  EXPECT_EQ(ErrorWith({}, good), "") << "the profile's heartbeat counts, not a built-in one";
+  const auto bad = dir.Write("bad.yaml", "logLevel: info\nlease: {leaseSeconds: 4}\n");
+  EXPECT_EQ(ErrorWith({}, bad).find(bad.string() + ":2: lease.heartbeatSeconds: "), 0u) << ErrorWith({}, bad);
+}
+
+TEST(LoadConfig, RefusesABudgetOfNothing) {
+  EXPECT_NE(ErrorWith({{"YBIS_CONFIG__LIMITS__MAX_COST_USD_PER_RUN", "0"}}).find("limits.maxCostUSDPerRun"),
+            std::string::npos);
+}
+
 TEST(LoadConfig, RefusesALeaseThatEndsBetweenHeartbeats) {
   const auto config = LoadConfig(
       {.profile = "prod", .file = "", .environment = {{"YBIS_CONFIG__LEASE__HEARTBEATSECONDS", "200"}}});
