@@ -138,8 +138,12 @@ Result<Completion> Model::Attempt(const CompletionRequest& request, TimePoint de
   }
   const Place place(state_->busy);
   const milliseconds turn = state_->bucket.Take();
-  if (turn >= left()) return skip(ErrorCode::kExhausted, "its rate limit leaves no room before the deadline");
-  if (turn.count() > 0 && !clock_.SleepFor(turn, stop)) return skip(ErrorCode::kCancelled, "stopped");
+  const bool too_late = turn >= left();
+  if (too_late || (turn.count() > 0 && !clock_.SleepFor(turn, stop))) {
+    state_->bucket.GiveBack();
+    if (!too_late) return skip(ErrorCode::kCancelled, "stopped");
+    return skip(ErrorCode::kExhausted, "its rate limit leaves no room before the deadline");
+  }
 
   CompletionRequest bounded = request;
   bounded.timeout = std::min(settings_.timeout, left());

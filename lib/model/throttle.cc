@@ -25,6 +25,11 @@ milliseconds TokenBucket::Take() {
   return milliseconds(static_cast<int64_t>(std::ceil(-state->tokens / per_ms_)));
 }
 
+void TokenBucket::GiveBack() {
+  auto state = state_.Lock();
+  state->tokens = std::min(burst_, state->tokens + 1);
+}
+
 std::optional<milliseconds> CircuitBreaker::Blocked() {
   auto state = state_.Lock();
   if (!state->open_until) return std::nullopt;

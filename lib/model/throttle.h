@@ -15,6 +15,8 @@ class TokenBucket {
   TokenBucket(int64_t per_minute, Clock& clock);
   /// Takes a token; how long to wait before it is ours (0 = now).
   std::chrono::milliseconds Take();
+  /// Of a token that was taken and not used.
+  void GiveBack();
 
  private:
   struct State {

@@ -117,6 +117,18 @@ TEST_F(ModelTest, KeepsToItsRate) {
   EXPECT_LE(Elapsed(), seconds(8));
 }
 
+TEST_F(ModelTest, WhoGivesUpLeavesItsTurnToOthers) {
+  settings_.requests_per_minute = 10;  // one at once, then one every six seconds
+  settings_.max_attempts = 1;
+  Make({Says("ok")});
+  EXPECT_TRUE(Ask());
+  deadline_ = seconds(1);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask().error().code, ErrorCode::kExhausted);
+  deadline_ = seconds(10);
+  EXPECT_TRUE(Ask()) << "those who gave up took nothing";
+  EXPECT_LE(Elapsed(), seconds(7));
+}
+
 TEST_F(ModelTest, KeepsToItsPlaces) {
   settings_.max_concurrent = 2;
   Make({Says("ok")});
