@@ -73,6 +73,21 @@ Result<LlmCallStart> BeginIn(Transaction& tx, const store::LlmCallId& id, int64_
   return LlmCallStart{LlmCallState::kNew, {}, {}, *turn};
 }
 
+Status ExtendIn(Transaction& tx, const store::LlmCallId& id, int64_t epoch, const LlmSettlement& settlement,
+                const LlmBudget& budget, std::chrono::milliseconds timeout) {
+  LlmCallStore calls(tx);
+  YBIS_ASSIGN(const bool held, calls.LockLease(id.run_id, epoch));
+  if (!held) {
+    return Fail(ErrorCode::kStale, "run " + id.run_id + " is not leased under this epoch any more: stop");
+  }
+  YBIS_ASSIGN(const bool ours,
+              calls.Extend(id, settlement.turn, settlement.id, SpentOf(settlement.spent), timeout));
+  if (!ours) return Fail(ErrorCode::kUnavailable, "another caller has taken this model call over; ask again");
+  YBIS_ASSIGN(const auto spent, calls.Spending(id.run_id));
+  YBIS_TRY(CheckBudget(id.run_id, budget, spent));
+  return calls.Reserve(id, budget.reserve_tokens, budget.reserve_cost_usd);
+}
+
 }  // namespace
 
 Result<LlmCallStart> LlmCalls::Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
@@ -81,6 +96,14 @@ Result<LlmCallStart> LlmCalls::Begin(const std::string& run_id, int64_t epoch, c
   const store::LlmCallId id = IdOf(run_id, key);
   const auto work = [&](Transaction& tx) { return BeginIn(tx, id, epoch, budget, timeout); };
   return pool_.Transact(work, stop);
+}
+
+Status LlmCalls::Extend(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                        const LlmSettlement& settlement, const LlmBudget& budget,
+                        std::chrono::milliseconds timeout, std::stop_token stop) {
+  const store::LlmCallId id = IdOf(run_id, key);
+  const auto work = [&](Transaction& tx) { return ExtendIn(tx, id, epoch, settlement, budget, timeout); };
+  return pool_.Transact(work, stop, InDoubt::kRepeat);
 }
 
 Status LlmCalls::Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,

@@ -58,6 +58,13 @@ class LlmCalls {
   Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
                              const LlmBudget& budget, std::chrono::milliseconds timeout,
                              std::stop_token stop);
+  /// Before a call asks once more: writes down what it has cost so far and reserves room for the next answer
+  /// in place of its earlier reservation, for another `timeout`. kStale when the epoch is another, kExhausted
+  /// (not retryable) when the room is not there, kUnavailable when somebody has taken the call over. After an
+  /// error nothing is written.
+  Status Extend(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                const LlmSettlement& settlement, const LlmBudget& budget, std::chrono::milliseconds timeout,
+                std::stop_token stop);
   /// A call that is still under way: nobody takes it over for another `timeout`. Nothing changes when
   /// somebody has.
   Status Renew(const std::string& run_id, const LlmCallKey& key, int64_t turn,

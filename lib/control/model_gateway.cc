@@ -28,6 +28,11 @@ T Tighter(T a, T b) {
   return b <= 0 ? a : std::min(a, b);
 }
 
+api::Usage Sum(const api::Usage& a, const api::Usage& b) {
+  return {a.tokens_in + b.tokens_in, a.tokens_out + b.tokens_out, a.cost_usd + b.cost_usd,
+          a.llm_calls + b.llm_calls};
+}
+
 /// The budget is a final answer: waiting does not bring it back.
 Unexpected OverBudget(std::string message) {
   Error error = Fail(ErrorCode::kExhausted, std::move(message)).value();
@@ -74,6 +79,17 @@ api::ModelMessage AskAgain(const api::ModelRequest& request, const std::string& 
                               request.schema ? ", with the JSON object alone." : ".")};
 }
 
+/// The problem in words, thrown or not; empty when it went well.
+template <class Renew>
+std::string RenewalProblem(Renew renew) {
+  try {
+    const Status renewed = renew();
+    return renewed ? "" : renewed.error().message;
+  } catch (const std::exception& failure) {
+    return failure.what();
+  }
+}
+
 /// Between half of it and the whole, so that the calls that an outage held up do not come back at once.
 milliseconds Jittered(milliseconds base) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -109,14 +125,11 @@ struct ModelGateway::Job {
   std::vector<model::Model*> chain = {};
   LlmBudget budget = {};
   TimePoint deadline = {};
-  api::Usage used_before = {};  ///< by the run's other calls
-  api::Usage spent = {};        ///< by this one
-  LlmSettlement settlement = {NewUuid(), 0, {}};
-
-  api::Usage UsedInAll() const {
-    return {used_before.tokens_in + spent.tokens_in, used_before.tokens_out + spent.tokens_out,
-            used_before.cost_usd + spent.cost_usd, used_before.llm_calls + spent.llm_calls};
-  }
+  api::Usage used = {};                           ///< by the run, as recorded
+  api::Usage spent = {};                          ///< by this call
+  LlmSettlement settlement = {NewUuid(), 0, {}};  ///< of `spent` what is not recorded yet
+  bool is_reserved = true;  ///< the record holds room for the next ask; the first has it from Begin
+  bool is_final = false;    ///< no other model can help
 };
 
 /// Keeps a call ours while it is under way, from a thread of its own. When this process dies the lease runs
@@ -131,10 +144,10 @@ class ModelGateway::CallLease {
             auto locked = wait.Lock();
             wait.WaitFor(locked, stop, lease / 3, [](int) { return false; });
             if (stop.stop_requested()) return;
-            const Status renewed = records.Renew(run_id, key, turn, lease, stop);
-            if (!renewed)
-              log::Warn("a model call's lease was not renewed",
-                        {{"run", run_id}, {"why", renewed.error().message}});
+            const std::string why =
+                RenewalProblem([&] { return records.Renew(run_id, key, turn, lease, stop); });
+            if (!why.empty())
+              log::Warn("a model call's lease was not renewed", {{"run", run_id}, {"why", why}});
           }
         }) {}
 
@@ -240,11 +253,11 @@ Status ModelGateway::FitBudget(const Job& job, const model::Model& model, const 
 }
 
 Result<LlmCallStart> ModelGateway::BeginOrWait(Job& job, std::stop_token stop) {
-  YBIS_ASSIGN(job.used_before, records_.RunUsage(job.run_id, stop));
+  YBIS_ASSIGN(job.used, records_.RunUsage(job.run_id, stop));
   const model::Model& model = *job.chain.front();
   model::CompletionRequest request = RequestFor(job, model);
   // Over budget or not, the record is asked: an answer that is there was paid already.
-  const Status fits = FitBudget(job, model, job.used_before, request);
+  const Status fits = FitBudget(job, model, job.used, request);
   const int64_t question = model::EstimateTokens(request);
   job.budget.reserve_tokens = question + request.max_output_tokens;
   job.budget.reserve_cost_usd = model.CostUsd(question, request.max_output_tokens);
@@ -275,23 +288,53 @@ Result<api::ModelResponse> ModelGateway::Ask(Job& job, std::stop_token stop) {
                                             {"to", job.chain[i]->settings().name},
                                             {"why", last.message}});
     }
-    bool final = false;
-    auto response = AskModel(job, *job.chain[i], final, stop);
+    auto response = AskModel(job, *job.chain[i], stop);
     if (response) return response;
-    if (final || response.error().code == ErrorCode::kCancelled) return response;
+    if (job.is_final || response.error().code == ErrorCode::kCancelled) return response;
     last = std::move(response).error();
   }
   return Fail(ForRun(std::move(last)));
 }
 
-Result<api::ModelResponse> ModelGateway::AskModel(Job& job, model::Model& model, bool& final,
-                                                  std::stop_token stop) {
+/// Makes room for one more ask: within what the run has left by now, other calls of it included.
+Status ModelGateway::Prepay(Job& job, const model::Model& model, model::CompletionRequest& request,
+                            std::stop_token stop) {
+  job.is_final = true;
+  if (!job.is_reserved) {
+    YBIS_ASSIGN(job.used, records_.RunUsage(job.run_id, stop));
+  }
+  YBIS_TRY(FitBudget(job, model, Sum(job.used, job.settlement.spent), request));
+  if (!job.is_reserved) YBIS_TRY(Reserve(job, model, request, stop));
+  job.is_reserved = false;
+  job.is_final = false;
+  return {};
+}
+
+Status ModelGateway::Reserve(Job& job, const model::Model& model, const model::CompletionRequest& request,
+                             std::stop_token stop) {
+  const int64_t question = model::EstimateTokens(request);
+  job.budget.reserve_tokens = question + request.max_output_tokens;
+  job.budget.reserve_cost_usd = model.CostUsd(question, request.max_output_tokens);
+  const Status extended = records_.Extend(job.run_id, job.request.epoch, job.key, job.settlement, job.budget,
+                                          settings_.call_lease, stop);
+  job.is_final = !extended;
+  if (!extended) return extended;
+  job.settlement = {NewUuid(), job.settlement.turn, {}};
+  return {};
+}
+
+void ModelGateway::Charge(Job& job, const model::Model& model, int64_t tokens_in, int64_t tokens_out) {
+  const api::Usage usage{tokens_in, tokens_out, model.CostUsd(tokens_in, tokens_out), 1};
+  job.spent = Sum(job.spent, usage);
+  job.settlement.spent = Sum(job.settlement.spent, usage);
+  observer_.OnUsage(model.settings().name, usage);
+}
+
+Result<api::ModelResponse> ModelGateway::AskModel(Job& job, model::Model& model, std::stop_token stop) {
   model::CompletionRequest request = RequestFor(job, model);
   std::string problem;
   for (int ask = 0; ask <= settings_.max_reasks; ++ask) {
-    const Status fits = FitBudget(job, model, job.UsedInAll(), request);
-    final = !fits;
-    if (!fits) return Fail(fits.error());
+    YBIS_TRY(Prepay(job, model, request, stop));
     YBIS_ASSIGN(const model::Completion completion, Exchange(job, model, request, stop));
     if (completion.finish == model::FinishReason::kContentFilter) {
       return Fail(ErrorCode::kInvalid, fmt::format("model '{}' refused to answer: {}", model.settings().name,
@@ -308,7 +351,7 @@ Result<api::ModelResponse> ModelGateway::AskModel(Job& job, model::Model& model,
         {"assistant", std::string(CutAtCharacter(completion.content, kMaxQuotedAnswer))});
     request.messages.push_back(AskAgain(job.request, problem));
   }
-  final = true;
+  job.is_final = true;
   return Fail(
       ErrorCode::kInvalid,
       fmt::format("model '{}' gave {} answers of which none can be used{}; the last: {}",
@@ -319,16 +362,14 @@ Result<api::ModelResponse> ModelGateway::AskModel(Job& job, model::Model& model,
 Result<model::Completion> ModelGateway::Exchange(Job& job, model::Model& model,
                                                  const model::CompletionRequest& request,
                                                  std::stop_token stop) {
-  auto completion = model.CompleteBy(request, job.deadline, stop);
+  // What timed out was probably answered, and paid, all the same: at most this.
+  const auto unanswered = [&](bool again) -> Status {
+    Charge(job, model, model::EstimateTokens(request), request.max_output_tokens);
+    return again ? Reserve(job, model, request, stop) : Status();
+  };
+  auto completion = model.CompleteBy(request, job.deadline, stop, unanswered);
   if (!completion) return completion;
-  api::Usage usage{completion->tokens_in, completion->tokens_out,
-                   model.CostUsd(completion->tokens_in, completion->tokens_out), 1};
-  job.spent.tokens_in += usage.tokens_in;
-  job.spent.tokens_out += usage.tokens_out;
-  job.spent.cost_usd += usage.cost_usd;
-  job.spent.llm_calls += usage.llm_calls;
-  job.settlement.spent = job.spent;
-  observer_.OnUsage(model.settings().name, usage);
+  Charge(job, model, completion->tokens_in, completion->tokens_out);
   if (completion->model.empty()) completion->model = model.settings().name;
   return completion;
 }

@@ -22,6 +22,9 @@ class CallRecords {
   virtual Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
                                      const LlmBudget& budget, std::chrono::milliseconds timeout,
                                      std::stop_token stop) = 0;
+  virtual Status Extend(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                        const LlmSettlement& settlement, const LlmBudget& budget,
+                        std::chrono::milliseconds timeout, std::stop_token stop) = 0;
   virtual Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
                                               const LlmSettlement& settlement,
                                               const api::ModelResponse& response, std::stop_token stop) = 0;
@@ -96,7 +99,11 @@ class ModelGateway final : public ModelCalls {
                    model::CompletionRequest& request) const;
   Result<LlmCallStart> BeginOrWait(Job& job, std::stop_token stop);
   Result<api::ModelResponse> Ask(Job& job, std::stop_token stop);
-  Result<api::ModelResponse> AskModel(Job& job, model::Model& model, bool& final, std::stop_token stop);
+  Result<api::ModelResponse> AskModel(Job& job, model::Model& model, std::stop_token stop);
+  Status Prepay(Job& job, const model::Model& model, model::CompletionRequest& request, std::stop_token stop);
+  Status Reserve(Job& job, const model::Model& model, const model::CompletionRequest& request,
+                 std::stop_token stop);
+  void Charge(Job& job, const model::Model& model, int64_t tokens_in, int64_t tokens_out);
   Result<model::Completion> Exchange(Job& job, model::Model& model, const model::CompletionRequest& request,
                                      std::stop_token stop);
   Result<api::ModelResponse> Settle(const Job& job, Result<api::ModelResponse> outcome,
@@ -117,6 +124,9 @@ class StoredCallRecords final : public CallRecords {
   Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
                              const LlmBudget& budget, std::chrono::milliseconds timeout,
                              std::stop_token stop) override;
+  Status Extend(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                const LlmSettlement& settlement, const LlmBudget& budget, std::chrono::milliseconds timeout,
+                std::stop_token stop) override;
   Result<api::ModelResponse> Complete(const std::string& run_id, const LlmCallKey& key,
                                       const LlmSettlement& settlement, const api::ModelResponse& response,
                                       std::stop_token stop) override;

@@ -9,6 +9,12 @@ Result<LlmCallStart> StoredCallRecords::Begin(const std::string& run_id, int64_t
   return calls_.Begin(run_id, epoch, key, budget, timeout, stop);
 }
 
+Status StoredCallRecords::Extend(const std::string& run_id, int64_t epoch, const LlmCallKey& key,
+                                 const LlmSettlement& settlement, const LlmBudget& budget,
+                                 std::chrono::milliseconds timeout, std::stop_token stop) {
+  return calls_.Extend(run_id, epoch, key, settlement, budget, timeout, stop);
+}
+
 Result<api::ModelResponse> StoredCallRecords::Complete(const std::string& run_id, const LlmCallKey& key,
                                                        const LlmSettlement& settlement,
                                                        const api::ModelResponse& response,

@@ -29,6 +29,9 @@ class SilentObserver final : public ModelObserver {
 /// Whether the failure says that the endpoint is down, not merely that it refused this.
 bool IsOutage(ErrorCode code) { return code == ErrorCode::kUnavailable || code == ErrorCode::kTimeout; }
 
+/// Whether the endpoint may have answered, and counted it, without our having the answer.
+bool MayBePaid(ErrorCode code) { return code == ErrorCode::kTimeout || code == ErrorCode::kTooLarge; }
+
 /// Exponential with full jitter above half, so that many callers do not come back at once.
 milliseconds Backoff(const ModelSettings& settings, int64_t attempt) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -78,7 +81,7 @@ Result<Completion> Model::Complete(const CompletionRequest& request, std::stop_t
 }
 
 Result<Completion> Model::CompleteBy(const CompletionRequest& request, TimePoint deadline,
-                                     std::stop_token stop) {
+                                     std::stop_token stop, const Unanswered& unanswered) {
   for (int64_t attempt = 1;; ++attempt) {
     if (const auto open = state_->breaker.Blocked()) {
       Error error =
@@ -87,12 +90,14 @@ Result<Completion> Model::CompleteBy(const CompletionRequest& request, TimePoint
       error.retry_after = *open;
       return Named(settings_.name, std::move(error));
     }
-    auto completion = Attempt(request, deadline, stop);
+    bool asked = false;
+    auto completion = Attempt(request, deadline, stop, asked);
     if (completion) return completion;
     const Error& error = completion.error();
-    if (!error.retryable || attempt >= settings_.max_attempts) return Named(settings_.name, error);
     const milliseconds wait = std::max(Backoff(settings_, attempt), error.retry_after);
-    if (clock_.Now() + wait >= deadline) return Named(settings_.name, error);
+    const bool again = error.retryable && attempt < settings_.max_attempts && clock_.Now() + wait < deadline;
+    if (asked && MayBePaid(error.code) && unanswered) YBIS_TRY(unanswered(again));
+    if (!again) return Named(settings_.name, error);
     log::Warn(
         "a model call is repeated",
         {{"model", settings_.name}, {"attempt", attempt}, {"waitMs", wait.count()}, {"why", error.message}});
@@ -120,8 +125,8 @@ class Place {
 
 }  // namespace
 
-Result<Completion> Model::Attempt(const CompletionRequest& request, TimePoint deadline,
-                                  std::stop_token stop) {
+Result<Completion> Model::Attempt(const CompletionRequest& request, TimePoint deadline, std::stop_token stop,
+                                  bool& asked) {
   const auto skip = [this](ErrorCode code, std::string message) {
     state_->breaker.Skipped();
     return Fail(code, std::move(message));
@@ -148,6 +153,7 @@ Result<Completion> Model::Attempt(const CompletionRequest& request, TimePoint de
   CompletionRequest bounded = request;
   bounded.timeout = std::min(settings_.timeout, left());
   const TimePoint began = clock_.Now();
+  asked = true;
   auto completion = provider_->Complete(bounded, stop);
   const auto took = std::chrono::duration_cast<milliseconds>(clock_.Now() - began);
   observer_.OnAttempt(settings_.name, completion ? "ok" : ToString(completion.error().code), took);

@@ -1,5 +1,6 @@
 #pragma once
 // The configured models: each one endpoint with its limits, its retries and its price.
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,6 +34,10 @@ struct ModelSettings {
   std::chrono::milliseconds circuit_pause{30'000};
 };
 
+/// Told of each attempt that may have been paid for without an answer; `again`: another is about to be made,
+/// which an error prevents.
+using Unanswered = std::function<Status(bool again)>;
+
 /// One model: waits for its rate limit, asks its provider, retries what may pass. Thread-safe.
 class Model final : public Provider {
  public:
@@ -41,14 +46,16 @@ class Model final : public Provider {
 
   const ModelSettings& settings() const { return settings_; }
   /// Asks, with retries. `deadline` bounds it all: kTimeout when no further attempt fits.
-  Result<Completion> CompleteBy(const CompletionRequest& request, TimePoint deadline, std::stop_token stop);
+  Result<Completion> CompleteBy(const CompletionRequest& request, TimePoint deadline, std::stop_token stop,
+                                const Unanswered& unanswered = {});
   /// Within an hour.
   Result<Completion> Complete(const CompletionRequest& request, std::stop_token stop) override;
   double CostUsd(int64_t tokens_in, int64_t tokens_out) const;
 
  private:
   struct State;
-  Result<Completion> Attempt(const CompletionRequest& request, TimePoint deadline, std::stop_token stop);
+  Result<Completion> Attempt(const CompletionRequest& request, TimePoint deadline, std::stop_token stop,
+                             bool& asked);
 
   ModelSettings settings_;
   std::unique_ptr<Provider> provider_;

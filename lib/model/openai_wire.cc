@@ -59,15 +59,15 @@ Status ReadMessage(const json& message, Completion& completion) {
   return {};
 }
 
-Status ReadUsage(const json* usage, const CompletionRequest& request, Completion& completion) {
-  completion.tokens_in = EstimateTokens(request);
-  completion.tokens_out = EstimateTokens(completion.content);
-  if (usage == nullptr) return {};
-  ObjectReader reader(*usage, "usage");
-  constexpr int64_t kMost = 1'000'000'000;
-  completion.tokens_in = reader.Int("prompt_tokens", completion.tokens_in, 0, kMost);
-  completion.tokens_out = reader.Int("completion_tokens", completion.tokens_out, 0, kMost);
-  return reader.Finish(false);
+/// Every number of tokens that makes sense, 12.0 among them; else the estimate. The answer was paid, so what
+/// is odd about its bill is no reason to drop it.
+int64_t ReadTokens(const json* usage, const char* key, int64_t estimate) {
+  constexpr double kMost = 1e9;
+  if (usage == nullptr || !usage->is_object()) return estimate;
+  const auto found = usage->find(key);
+  if (found == usage->end() || !found->is_number()) return estimate;
+  const double tokens = found->get<double>();
+  return tokens >= 0 && tokens <= kMost ? static_cast<int64_t>(tokens) : estimate;
 }
 
 /// {"error":{"message":…}} or the text itself, short and without secrets.
@@ -170,7 +170,9 @@ Result<Completion> ParseChatResponse(std::string_view text, const CompletionRequ
   if (message == nullptr) return Malformed("choices[0].message: is required");
   reader.Adopt(ReadMessage(*message, completion));
   reader.Adopt(choice.Finish(false));
-  reader.Adopt(ReadUsage(reader.Object("usage"), request, completion));
+  const json* usage = reader.Member("usage");
+  completion.tokens_in = ReadTokens(usage, "prompt_tokens", EstimateTokens(request));
+  completion.tokens_out = ReadTokens(usage, "completion_tokens", EstimateTokens(completion.content));
   const Status status = reader.Finish(false);
   if (!status) return Malformed(status.error().message);
   return completion;

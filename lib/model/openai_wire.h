@@ -18,7 +18,8 @@ Result<CompletionRequest> ParseChatRequest(const nlohmann::json& body);
 
 /// The body of an answer.
 nlohmann::json ToChatResponse(const Completion& completion);
-/// `text` is the body of a 200. Where the endpoint tells no usage, it is estimated from the texts' lengths.
+/// `text` is the body of a 200. Where the endpoint tells no usage that makes
+/// sense, it is estimated from the texts' lengths.
 Result<Completion> ParseChatResponse(std::string_view text, const CompletionRequest& request);
 
 /// An answer that is not a 200 as an Error (see Provider); the endpoint's own message is quoted, shortened.

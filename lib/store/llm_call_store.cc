@@ -52,6 +52,23 @@ Result<std::optional<int64_t>> LlmCallStore::Begin(const LlmCallId& id, std::chr
   return rows[0].Int(0);
 }
 
+Result<bool> LlmCallStore::Extend(const LlmCallId& id, int64_t turn, const std::string& settlement,
+                                  const LlmSpending& spent, std::chrono::milliseconds timeout) {
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("UPDATE llm_calls SET reserve_tokens = 0, reserve_usd = 0, "
+                       "expires = now() + make_interval(secs => $12), " +
+                           kAddSpent + kOfCall + "AND state = 'pending' AND tries = $11",
+                       {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
+                        spent.tokens_out, spent.cost_usd, spent.calls, turn, SecondsOf(timeout)}));
+  return rows.affected() > 0;
+}
+
+Status LlmCallStore::Reserve(const LlmCallId& id, int64_t reserve_tokens, double reserve_usd) {
+  YBIS_TRY(tx_.Exec("UPDATE llm_calls SET reserve_tokens = $6, reserve_usd = $7 " + kOfCall,
+                    {id.run_id, id.node, id.visit, id.call, id.request_digest, reserve_tokens, reserve_usd}));
+  return {};
+}
+
 Status LlmCallStore::Renew(const LlmCallId& id, int64_t turn, std::chrono::milliseconds timeout) {
   YBIS_TRY(tx_.Exec("UPDATE llm_calls SET expires = now() + make_interval(secs => $7) " + kOfCall +
                         "AND state = 'pending' AND tries = $6",

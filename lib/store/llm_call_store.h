@@ -42,6 +42,11 @@ class LlmCallStore {
   /// Makes or takes over a pending row: which turn it is, counted from 1. Nothing when it is done already.
   Result<std::optional<int64_t>> Begin(const LlmCallId& id, std::chrono::milliseconds timeout,
                                        int64_t reserve_tokens, double reserve_usd);
+  /// Adds what was spent, once for each `settlement`, and lets go of the reservation, for a pending row that
+  /// is still at `turn`; false when it is not.
+  Result<bool> Extend(const LlmCallId& id, int64_t turn, const std::string& settlement,
+                      const LlmSpending& spent, std::chrono::milliseconds timeout);
+  Status Reserve(const LlmCallId& id, int64_t reserve_tokens, double reserve_usd);
   /// Another `timeout` for a pending row that is still at `turn`.
   Status Renew(const LlmCallId& id, int64_t turn, std::chrono::milliseconds timeout);
   /// Adds what was spent, once for each `settlement`; the first answer stays.

@@ -17,6 +17,8 @@ class FakeCallRecords final : public control::CallRecords {
     api::ModelResponse response;
     std::string error;
     int64_t turn = 0;
+    int64_t reserved_tokens = 0;
+    double reserved_usd = 0;
   };
   struct State {
     std::map<Key, Row> rows;
@@ -45,12 +47,22 @@ class FakeCallRecords final : public control::CallRecords {
       ++state->in_progress_answers;
       return control::LlmCallStart{control::LlmCallState::kInProgress, {}, std::chrono::milliseconds(5), 0};
     }
-    const int64_t used = state->usage.tokens_in + state->usage.tokens_out;
-    if (budget.max_tokens > 0 && used + budget.reserve_tokens > budget.max_tokens) {
-      return Fail(Error{ErrorCode::kExhausted, "no room", false, {}});
-    }
+    YBIS_TRY(Reserve(*state, row, budget));
     row.state = "pending";
     return control::LlmCallStart{control::LlmCallState::kNew, {}, {}, ++row.turn};
+  }
+  Status Extend(const std::string& run_id, int64_t epoch, const control::LlmCallKey& key,
+                const control::LlmSettlement& settlement, const control::LlmBudget& budget,
+                std::chrono::milliseconds, std::stop_token) override {
+    auto state = state_.Lock();
+    if (epoch != state->epoch) return Fail(ErrorCode::kStale, "stale epoch");
+    state->budgets.push_back(budget);
+    const State before = *state;
+    Row& row = state->rows[KeyOf(run_id, key)];
+    Settle(*state, settlement);
+    const Status reserved = Reserve(*state, row, budget);
+    if (!reserved) *state = before;
+    return reserved;
   }
   Result<api::ModelResponse> Complete(const std::string& run_id, const control::LlmCallKey& key,
                                       const control::LlmSettlement& settlement,
@@ -59,6 +71,8 @@ class FakeCallRecords final : public control::CallRecords {
     Row& row = state->rows[KeyOf(run_id, key)];
     Settle(*state, settlement);
     row.state = "done";
+    row.reserved_tokens = 0;
+    row.reserved_usd = 0;
     row.response = response;
     YBIS_TRY(Outage(*state));
     return response;
@@ -71,6 +85,8 @@ class FakeCallRecords final : public control::CallRecords {
     Settle(*state, settlement);
     if (row.turn == settlement.turn) {
       row.state = "failed";
+      row.reserved_tokens = 0;
+      row.reserved_usd = 0;
       row.error = error;
     }
     return Outage(*state);
@@ -87,6 +103,24 @@ class FakeCallRecords final : public control::CallRecords {
  private:
   static Key KeyOf(const std::string& run_id, const control::LlmCallKey& key) {
     return {run_id, key.node, key.visit, key.call, key.request_digest};
+  }
+  /// As LlmCalls does: what is used and what calls under way may take, this row's earlier claim aside.
+  static Status Reserve(State& state, Row& row, const control::LlmBudget& budget) {
+    row.reserved_tokens = 0;
+    row.reserved_usd = 0;
+    int64_t tokens = state.usage.tokens_in + state.usage.tokens_out + budget.reserve_tokens;
+    double usd = state.usage.cost_usd + budget.reserve_cost_usd;
+    for (const auto& [key, other] : state.rows) {
+      tokens += other.reserved_tokens;
+      usd += other.reserved_usd;
+    }
+    if ((budget.max_tokens > 0 && tokens > budget.max_tokens) ||
+        (budget.max_cost_usd > 0 && usd > budget.max_cost_usd)) {
+      return Fail(Error{ErrorCode::kExhausted, "no room", false, {}});
+    }
+    row.reserved_tokens = budget.reserve_tokens;
+    row.reserved_usd = budget.reserve_cost_usd;
+    return {};
   }
   static void Settle(State& state, const control::LlmSettlement& settlement) {
     if (state.settled.insert(settlement.id).second) Add(state.usage, settlement.spent);

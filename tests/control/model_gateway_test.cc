@@ -233,6 +233,44 @@ TEST_F(ModelGatewayTest, HoldsTheCostBudget) {
   EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
 }
 
+TEST_F(ModelGatewayTest, ReasksWithinWhatOtherCallsHaveLeft) {
+  FakeProvider& model = Add("main", {Says("nonsense", 100, 100)});
+  terms_.terms.max_tokens = 2000;
+  Build();
+  // Another call of the run answers meanwhile.
+  bool told = false;
+  model.BeforeAnswer([&] {
+    if (!std::exchange(told, true)) records_.Lock()->usage.tokens_out += 1500;
+  });
+  const auto refused = Call(SchemaRequest());
+  ASSERT_FALSE(refused);
+  EXPECT_LE(model.asked().at(1).max_output_tokens, 300) << "the answer's allowance is what is left by now";
+}
+
+TEST_F(ModelGatewayTest, CountsWhatTimedOut) {
+  Add("main", {Fail(ErrorCode::kTimeout, "slow"), Says("hello", 10, 5)});
+  Build();
+  const auto answer = Call(Request());
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->usage.llm_calls, 2);
+  EXPECT_EQ(answer->usage.tokens_out, 1005) << "the whole allowance, since nobody knows";
+  EXPECT_EQ(records_.Lock()->usage.tokens_out, 1005) << "each part is counted once";
+}
+
+TEST_F(ModelGatewayTest, DoesNotRepeatPastTheBudget) {
+  FakeProvider& main = Add("main", {Fail(ErrorCode::kTimeout, "slow")});
+  FakeProvider& spare = Add("spare", {Says("hello")});
+  terms_.terms.model.fallbacks = {"spare"};
+  terms_.terms.max_tokens = 1500;
+  Build();
+  const auto refused = Call(Request());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
+  EXPECT_EQ(main.asked().size(), 1u);
+  EXPECT_TRUE(spare.asked().empty());
+  EXPECT_GT(records_.Lock()->usage.tokens_out, 0);
+}
+
 TEST_F(ModelGatewayTest, RefusesAStaleEpoch) {
   FakeProvider& model = Add("main", {Says("hello")});
   Build();

@@ -49,6 +49,25 @@ TEST_F(ModelTest, RetriesWhatMayPass) {
   EXPECT_LE(Elapsed(), milliseconds(3000));
 }
 
+TEST_F(ModelTest, TellsOfAttemptsThatMayBePaid) {
+  Make({Down(), Fail(ErrorCode::kTimeout, "slow"), Says("ok")});
+  int told = 0;
+  const auto count = [&](bool again) -> Status {
+    EXPECT_TRUE(again);
+    ++told;
+    return {};
+  };
+  EXPECT_TRUE(model_->CompleteBy(CompletionRequest(), clock_.Now() + deadline_, {}, count));
+  EXPECT_EQ(told, 1) << "nobody answers where nobody is";
+  Make({Fail(ErrorCode::kTimeout, "slow")});
+  const auto refuse = [](bool again) -> Status {
+    return again ? Status(Fail(ErrorCode::kExhausted, "no more")) : Status();
+  };
+  const auto answer = model_->CompleteBy(CompletionRequest(), clock_.Now() + deadline_, {}, refuse);
+  EXPECT_EQ(answer.error().code, ErrorCode::kExhausted);
+  EXPECT_EQ(provider_->asked().size(), 1u);
+}
+
 TEST_F(ModelTest, GivesUpAfterItsAttempts) {
   Make({Down()});
   const auto answer = Ask();

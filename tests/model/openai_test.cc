@@ -58,6 +58,20 @@ TEST(OpenAiWire, EstimatesUsageThatIsNotTold) {
   EXPECT_GT(answer->tokens_in, 0);
 }
 
+TEST(OpenAiWire, TakesAnAnswerWhoseUsageIsOdd) {
+  const auto read = [](const std::string& usage) {
+    return ParseChatResponse(R"({"choices": [{"message": {"content": "abcdef"}}], "usage": )" + usage + "}",
+                             Asking("x"));
+  };
+  EXPECT_EQ(read(R"({"prompt_tokens": 12.0, "completion_tokens": 7})")->tokens_in, 12);
+  for (const char* usage : {R"({"completion_tokens": -5})", R"({"completion_tokens": 1e300})",
+                            R"({"completion_tokens": "7"})", "[]", "3"}) {
+    const auto answer = read(usage);
+    ASSERT_TRUE(answer) << usage;
+    EXPECT_EQ(answer->tokens_out, 2) << usage;
+  }
+}
+
 TEST(OpenAiWire, KnowsARefusal) {
   const auto answer = ParseChatResponse(
       R"({"choices": [{"message": {"content": null, "refusal": "I cannot"}}]})", Asking("x"));
@@ -66,11 +80,8 @@ TEST(OpenAiWire, KnowsARefusal) {
 }
 
 TEST(OpenAiWire, RefusesWhatIsNotOfTheProtocol) {
-  for (const std::string text :
-       {"", "not json", "[]", "{}", R"({"choices": []})", R"({"choices": [{}]})", R"({"choices": "x"})",
-        R"({"choices": [{"message": {"content": 3}}]})",
-        R"({"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": -5}})",
-        R"({"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 1e300}})"}) {
+  for (const std::string text : {"", "not json", "[]", "{}", R"({"choices": []})", R"({"choices": [{}]})",
+                                 R"({"choices": "x"})", R"({"choices": [{"message": {"content": 3}}]})"}) {
     const auto answer = ParseChatResponse(text, Asking("x"));
     ASSERT_FALSE(answer) << text;
     EXPECT_EQ(answer.error().code, ErrorCode::kInvalid) << text;

@@ -125,6 +125,27 @@ TEST(LlmCalls, AFailureIsRecordedWhateverBytesItsMessageHas) {
   EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
 }
 
+TEST(LlmCalls, AskingAgainNeedsRoomBesideTheOtherCalls) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey first{"planner", 1, 0, "sha256:1"}, second{"planner", 1, 1, "sha256:2"};
+  const auto extend = [&](int64_t at_epoch, const control::LlmSettlement& settlement, int64_t reserve) {
+    return world.calls.Extend(run_id, at_epoch, first, settlement, {1000, 0, reserve, 0}, 10s, {});
+  };
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, first, {1000, 0, 500, 0}, 10s, {}));
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, second, {1000, 0, 400, 0}, 10s, {}));
+  const control::LlmSettlement asked{"s1", 1, {100, 50, 0, 1}};
+  YBIS_EXPECT_CODE(extend(epoch, asked, 500), kExhausted);
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 0) << "what is refused is not written";
+  for (int i = 0; i < 2; ++i) YBIS_ASSERT_OK(extend(epoch, asked, 450));
+  EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 100);
+  YBIS_EXPECT_CODE(world.calls.Begin(run_id, epoch, {"n", 1, 0, "sha256:3"}, {1000, 0, 1, 0}, 10s, {}),
+                   kExhausted);
+  YBIS_EXPECT_CODE(extend(epoch, {"s2", 2, {}}, 1), kUnavailable);
+  YBIS_EXPECT_CODE(extend(epoch + 1, {"s2", 1, {}}, 1), kStale);
+}
+
 TEST(LlmCalls, BudgetsHoldUnderConcurrentCalls) {
   World world(Server().NewDatabase(), {}, {}, 8);
   const std::string run_id = Dispatched(world, "t");
