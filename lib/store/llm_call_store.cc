@@ -13,6 +13,15 @@ const std::string kAddSpent =
     "cost_usd = CASE WHEN settled = $6 THEN cost_usd ELSE cost_usd + $9 END, "
     "paid_calls = CASE WHEN settled = $6 THEN paid_calls ELSE paid_calls + $10 END, settled = $6 ";
 
+/// `update` of a call that adds what was spent, and the same for the metrics of a run that has ended
+/// meanwhile.
+std::string WithMetrics(const std::string& update) {
+  return "WITH before AS (SELECT settled FROM llm_calls " + kOfCall + "), c AS (" + update +
+         ") UPDATE metrics m SET tokens_in = m.tokens_in + $7, tokens_out = m.tokens_out + $8, "
+         "cost_usd = m.cost_usd + $9, llm_calls = m.llm_calls + $10 "
+         "FROM before WHERE m.run_id = $1 AND before.settled <> $6";
+}
+
 double SecondsOf(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000.0; }
 
 }  // namespace
@@ -78,27 +87,29 @@ Status LlmCallStore::Renew(const LlmCallId& id, int64_t turn, std::chrono::milli
 
 Status LlmCallStore::Complete(const LlmCallId& id, const std::string& settlement, const std::string& model,
                               const std::shared_ptr<const nlohmann::json>& answer, const LlmSpending& spent) {
+  static const std::string sql = WithMetrics(
+      "UPDATE llm_calls SET state = 'done', error = '', "
+      "model = CASE WHEN state = 'done' THEN model ELSE $11 END, "
+      "answer = CASE WHEN state = 'done' THEN answer ELSE $12::json END, "
+      "reserve_tokens = 0, reserve_usd = 0, ended = now(), " +
+      kAddSpent + kOfCall);
   YBIS_TRY(
-      tx_.Exec("UPDATE llm_calls SET state = 'done', error = '', "
-               "model = CASE WHEN state = 'done' THEN model ELSE $11 END, "
-               "answer = CASE WHEN state = 'done' THEN answer ELSE $12::json END, "
-               "reserve_tokens = 0, reserve_usd = 0, ended = now(), " +
-                   kAddSpent + kOfCall,
-               {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
-                spent.tokens_out, spent.cost_usd, spent.calls, model, Param::Json(answer)}));
+      tx_.Exec(sql, {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
+                     spent.tokens_out, spent.cost_usd, spent.calls, model, Param::Json(answer)}));
   return {};
 }
 
 Status LlmCallStore::FailPending(const LlmCallId& id, int64_t turn, const std::string& settlement,
                                  const std::string& error, const LlmSpending& spent) {
-  const std::string ours = "CASE WHEN state = 'pending' AND tries = $11 THEN ";
-  YBIS_TRY(tx_.Exec("UPDATE llm_calls SET state = " + ours + "'failed' ELSE state END, " +  //
-                        "error = " + ours + "$12 ELSE error END, " +                        //
-                        "reserve_tokens = " + ours + "0 ELSE reserve_tokens END, " +        //
-                        "reserve_usd = " + ours + "0 ELSE reserve_usd END, " +              //
-                        "ended = " + ours + "now() ELSE ended END, " + kAddSpent + kOfCall,
-                    {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
-                     spent.tokens_out, spent.cost_usd, spent.calls, turn, error}));
+  static const std::string ours = "CASE WHEN state = 'pending' AND tries = $11 THEN ";
+  static const std::string sql =
+      WithMetrics("UPDATE llm_calls SET state = " + ours + "'failed' ELSE state END, " + "error = " + ours +
+                  "$12 ELSE error END, " +                                      //
+                  "reserve_tokens = " + ours + "0 ELSE reserve_tokens END, " +  //
+                  "reserve_usd = " + ours + "0 ELSE reserve_usd END, " +        //
+                  "ended = " + ours + "now() ELSE ended END, " + kAddSpent + kOfCall);
+  YBIS_TRY(tx_.Exec(sql, {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement,
+                          spent.tokens_in, spent.tokens_out, spent.cost_usd, spent.calls, turn, error}));
   return {};
 }
 

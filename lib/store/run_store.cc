@@ -9,11 +9,15 @@ const std::string kSelectRun =
     "SELECT r.run_id, r.task_uid, t.namespace, t.name, r.number, r.attempt, r.infra_failures, r.state, "
     "r.rerun_token, coalesce(nullif(l.node, ''), r.node), r.epoch, l.expires, r.created, r.started, "
     "r.finished, "
-    "r.cancel_requested, r.result, r.verification, r.failure, r.subject_digest, r.tokens_in, r.tokens_out, "
-    "r.cost_usd, r.llm_calls, "
+    "r.cancel_requested, r.result, r.verification, r.failure, r.subject_digest, u.tokens_in, u.tokens_out, "
+    "u.cost_usd, u.llm_calls, "
     "(SELECT json_agg(json_build_object('name', a.name, 'digest', a.digest, 'size', a.size) ORDER BY a.name) "
     " FROM artifacts a WHERE a.run_id = r.run_id) "
-    "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id ";
+    "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id "
+    // Not as the run's end wrote it: a call under way then is paid, and recorded, all the same.
+    "CROSS JOIN LATERAL (SELECT coalesce(sum(c.tokens_in), 0)::bigint tokens_in, "
+    "coalesce(sum(c.tokens_out), 0)::bigint tokens_out, coalesce(sum(c.cost_usd), 0) cost_usd, "
+    "coalesce(sum(c.paid_calls), 0)::bigint llm_calls FROM llm_calls c WHERE c.run_id = r.run_id) u ";
 
 RunRow ReadRun(const Row& row) {
   RunRow run;

@@ -125,6 +125,26 @@ TEST(LlmCalls, AFailureIsRecordedWhateverBytesItsMessageHas) {
   EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
 }
 
+TEST(LlmCalls, WhatEndsAfterTheRunCountsForItAllTheSame) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"}, other{"planner", 1, 1, "sha256:2"};
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {}, 10s, {}));
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, other, {}, 10s, {}));
+  YBIS_ASSERT_OK(world.ledger.Finish(run_id, FinishOf(epoch), {}));
+  api::ModelResponse answer;
+  for (int i = 0; i < 2; ++i) {
+    YBIS_ASSERT_OK(world.calls.Complete(run_id, key, {"s1", 1, {10, 5, 0.25, 1}}, answer, {}));
+    YBIS_ASSERT_OK(world.calls.FailCall(run_id, other, {"s2", 1, {1, 0, 0, 1}}, "no", {}));
+  }
+  const auto run = world.ledger.GetRun(run_id, {});
+  YBIS_ASSERT_OK(run);
+  EXPECT_EQ(run->usage.tokens_in, 11);
+  EXPECT_EQ(run->usage.llm_calls, 2);
+  EXPECT_EQ(Count(world.pool, "SELECT tokens_in FROM metrics WHERE run_id = $1", {run_id}), 11);
+}
+
 TEST(LlmCalls, AskingAgainNeedsRoomBesideTheOtherCalls) {
   World world(Server().NewDatabase());
   const std::string run_id = Dispatched(world, "t");
