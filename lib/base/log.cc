@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log_context.h"
+#include "base/log_secrets.h"
 #include "base/sync.h"
 #include "base/utf8.h"
 
@@ -139,6 +140,8 @@ void RegisterSecret(std::string_view secret) {
   std::sort(state->secrets.begin(), state->secrets.end(),
             [](const auto& a, const auto& b) { return a.size() > b.size(); });
 }
+
+void ForgetSecret(std::string_view secret) { std::erase(Global().Lock()->secrets, secret); }
 
 std::string Redact(std::string_view text) { return Mask(std::string(text), Global().Lock()->secrets); }
 

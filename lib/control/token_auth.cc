@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "base/log_secrets.h"
 
 namespace ybis::control {
 namespace {
@@ -125,25 +126,30 @@ Result<AuthVerdict> PodTokenAuthenticator::Review(std::string_view token, const 
 std::string LocalTokens::Issue(const std::string& run_id) {
   std::string token = RandomHex(kLocalTokenBytes);
   log::RegisterSecret(token);
-  (*digests_.Lock())[run_id] = Sha256Hex(token);
+  const Issued earlier = std::exchange((*issued_.Lock())[run_id], Issued{token, Sha256Hex(token)});
+  log::ForgetSecret(earlier.token);
   return token;
 }
 
-void LocalTokens::Revoke(const std::string& run_id) { digests_.Lock()->erase(run_id); }
+void LocalTokens::Revoke(const std::string& run_id) {
+  const auto revoked = issued_.Lock()->extract(run_id);
+  if (!revoked.empty()) log::ForgetSecret(revoked.mapped().token);
+}
 
 Result<AuthVerdict> LocalTokens::Authenticate(std::string_view token, const std::string& run_id,
                                               std::stop_token) {
   if (token.empty()) return Unauthenticated("no bearer token was given");
   const std::string given = Sha256Hex(token);
-  auto digests = digests_.Lock();
-  const auto expected = digests->find(run_id);
-  if (expected != digests->end() && CRYPTO_memcmp(given.data(), expected->second.data(), given.size()) == 0) {
+  auto issued = issued_.Lock();
+  const auto is_given = [&](const Issued& one) {
+    return CRYPTO_memcmp(given.data(), one.digest.data(), given.size()) == 0;
+  };
+  const auto expected = issued->find(run_id);
+  if (expected != issued->end() && is_given(expected->second)) {
     return Allowed("local");
   }
-  for (const auto& [other, digest] : *digests) {
-    if (CRYPTO_memcmp(given.data(), digest.data(), given.size()) == 0) {
-      return Forbidden(fmt::format("the token is not that of {}", run_id));
-    }
+  for (const auto& [other, one] : *issued) {
+    if (is_given(one)) return Forbidden(fmt::format("the token is not that of {}", run_id));
   }
   return Unauthenticated("the token is not known");
 }

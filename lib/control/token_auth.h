@@ -76,18 +76,24 @@ class PodTokenAuthenticator final : public RunAuthenticator {
   std::unique_ptr<Memory> memory_;
 };
 
-/// The local flavour: one random token a run, handed to its process over a pipe; only digests are kept,
-/// compared in constant time. Thread-safe.
+/// The local flavour: one random token a run, handed to its process over a pipe; digests are compared, in
+/// constant time. The token itself is kept for the log alone, which masks it as long as it holds.
+/// Thread-safe.
 class LocalTokens final : public RunAuthenticator {
  public:
   /// A new token for the run; an earlier one stops working. It is registered as a secret.
   std::string Issue(const std::string& run_id);
+  /// The token stops working; the log forgets it.
   void Revoke(const std::string& run_id);
   Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
                                    std::stop_token stop) override;
 
  private:
-  Sync<std::map<std::string, std::string>> digests_;
+  struct Issued {
+    std::string token;
+    std::string digest;
+  };
+  Sync<std::map<std::string, Issued>> issued_;
 };
 
 }  // namespace ybis::control

@@ -150,6 +150,9 @@ TEST(LocalTokens, HoldForTheirRunAlone) {
   EXPECT_EQ(kind(second, "run-2"), Kind::kUnauthenticated);
   EXPECT_EQ(kind(anew, "run-2"), Kind::kAllowed);
   EXPECT_EQ(log::Redact(anew), "***");
+  EXPECT_EQ(log::Redact(second), second) << "what opens nothing any more is not searched for in every record";
+  tokens.Revoke("run-2");
+  EXPECT_EQ(log::Redact(anew), anew);
 }
 
 }  // namespace
