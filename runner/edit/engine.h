@@ -2,6 +2,7 @@
 // Applies edits to a worktree: everything is checked in memory first, then all of it is written or nothing.
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,9 +51,9 @@ class EditEngine {
   explicit EditEngine(int worktree_fd, EditLimits limits = {}) : worktree_(worktree_fd), limits_(limits) {}
 
   /// Checks the edits in their order (a later one sees what the earlier ones did) and writes nothing. An edit
-  /// that cannot be applied is a miss, not an error; an error is a failing disk or a set over its limits
-  /// (kTooLarge).
-  Result<EditPlan> Plan(std::span<const Edit> edits) const;
+  /// that cannot be applied is a miss, not an error; an error is a failing disk, a set over its limits
+  /// (kTooLarge) or a stop (kCancelled).
+  Result<EditPlan> Plan(std::span<const Edit> edits, std::stop_token stop = {}) const;
 
   /// Writes the plan. kInvalid when it has misses; kConflict when a file is no longer as the plan saw it.
   /// When writing fails half way, what was written is put back.

@@ -63,10 +63,12 @@ Status CheckSizes(std::span<const Edit> edits, const EditLimits& limits) {
 /// Applies edits to an overlay and collects what does not fit.
 class Planner {
  public:
-  Planner(const Beneath& files, const EditLimits& limits) : overlay_(files, limits) {}
+  Planner(const Beneath& files, const EditLimits& limits, std::stop_token stop)
+      : overlay_(files, limits), max_file_bytes_(limits.max_file_bytes), stop_(std::move(stop)) {}
 
   Result<EditPlan> Run(std::span<const Edit> edits) {
     for (index_ = 0; index_ < edits.size(); ++index_) {
+      if (stop_.stop_requested()) return Fail(ErrorCode::kCancelled, "checking the edits: stopped");
       YBIS_TRY(std::visit([this](const auto& edit) { return Take(edit); }, edits[index_]));
     }
     if (plan_.misses.empty()) {
@@ -120,7 +122,8 @@ class Planner {
   Status Take(const SearchReplace& edit) {
     YBIS_ASSIGN(auto state, Existing(edit.path));
     if (!state) return {};
-    auto content = ReplaceExactly(state->content, edit.search, edit.replace, edit.occurrences);
+    auto content =
+        ReplaceExactly(state->content, edit.search, edit.replace, edit.occurrences, max_file_bytes_);
     if (!content) {
       Miss(edit.path, content.error().reason, content.error().hint);
       return {};
@@ -199,16 +202,18 @@ class Planner {
   }
 
   Overlay overlay_;
+  size_t max_file_bytes_;
+  std::stop_token stop_;
   EditPlan plan_;
   size_t index_ = 0;
 };
 
 }  // namespace
 
-Result<EditPlan> EditEngine::Plan(std::span<const Edit> edits) const {
+Result<EditPlan> EditEngine::Plan(std::span<const Edit> edits, std::stop_token stop) const {
   YBIS_TRY(CheckSizes(edits, limits_));
   const Beneath files(worktree_);
-  return Planner(files, limits_).Run(edits);
+  return Planner(files, limits_, std::move(stop)).Run(edits);
 }
 
 }  // namespace ybis::runner

@@ -1,6 +1,7 @@
 #include "runner/edit/search.h"
 
 #include <fmt/format.h>
+#include <string.h>
 
 #include <algorithm>
 #include <vector>
@@ -43,10 +44,18 @@ std::vector<std::string> SqueezedLines(std::string_view text) {
   return out;
 }
 
+/// Like content.find(search, from), in linear time whatever both are: string_view's own is quadratic in
+/// content that repeats itself.
+size_t Find(std::string_view content, std::string_view search, size_t from) {
+  const void* found = ::memmem(content.data() + from, content.size() - from, search.data(), search.size());
+  if (found == nullptr) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(found) - content.data());
+}
+
 std::vector<size_t> Places(std::string_view content, std::string_view search) {
   std::vector<size_t> places;
-  for (size_t at = content.find(search); at != std::string_view::npos;
-       at = content.find(search, at + search.size())) {
+  for (size_t at = Find(content, search, 0); at != std::string_view::npos;
+       at = Find(content, search, at + search.size())) {
     places.push_back(at);
   }
   return places;
@@ -83,17 +92,27 @@ double Likeness(const std::string& a, const std::string& b) {
   return 2.0 * static_cast<double>(common.size()) / static_cast<double>(pairs[0].size() + pairs[1].size());
 }
 
-/// Where the wanted lines stand when white space is left aside.
+/// Where the wanted lines stand when white space is left aside; two places at most, more tell no more.
 std::vector<size_t> LoosePlaces(const std::vector<std::string>& lines,
                                 const std::vector<std::string>& wanted) {
+  const std::string text = fmt::format("\n{}\n", fmt::join(lines, "\n"));
+  const std::string search = fmt::format("\n{}\n", fmt::join(wanted, "\n"));
   std::vector<size_t> places;
-  for (auto at = lines.begin(); !wanted.empty();) {
-    at = std::search(at, lines.end(), wanted.begin(), wanted.end());
-    if (at == lines.end() || places.size() > 1) break;
-    places.push_back(static_cast<size_t>(at - lines.begin()));
-    ++at;
+  size_t line = 0;
+  size_t counted = 0;
+  for (size_t at = Find(text, search, 0); at != std::string_view::npos && places.size() < 2;
+       at = Find(text, search, at + 1)) {
+    const auto begin = text.begin();
+    line += static_cast<size_t>(
+        std::count(begin + static_cast<ptrdiff_t>(counted), begin + static_cast<ptrdiff_t>(at), '\n'));
+    counted = at;
+    places.push_back(line);
   }
   return places;
+}
+
+SearchMiss TooLarge(size_t bytes, size_t max_bytes) {
+  return {fmt::format("the file would have {} bytes, more than the {} allowed", bytes, max_bytes), {}};
 }
 
 SearchMiss Missed(std::string_view content, std::string_view search, size_t found, int expected) {
@@ -155,7 +174,8 @@ std::string NearestLines(std::string_view content, std::string_view wanted) {
 }
 
 tl::expected<std::string, SearchMiss> ReplaceExactly(std::string_view content, std::string_view search,
-                                                     std::string_view replace, int occurrences) {
+                                                     std::string_view replace, int occurrences,
+                                                     size_t max_bytes) {
   if (search.empty())
     return tl::unexpected(SearchMiss{"the search text is empty", "use op write for a new file"});
   std::string crlf_search;
@@ -171,7 +191,10 @@ tl::expected<std::string, SearchMiss> ReplaceExactly(std::string_view content, s
   if (places.size() != static_cast<size_t>(occurrences)) {
     return tl::unexpected(Missed(content, search, places.size(), occurrences));
   }
+  const size_t bytes = content.size() - places.size() * search.size() + places.size() * replace.size();
+  if (bytes > max_bytes) return tl::unexpected(TooLarge(bytes, max_bytes));
   std::string out;
+  out.reserve(bytes);
   size_t at = 0;
   for (const size_t place : places) {
     out.append(content.substr(at, place - at)).append(replace);

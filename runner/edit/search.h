@@ -13,9 +13,10 @@ struct SearchMiss {
 };
 
 /// Replaces each of the `occurrences` places of `search`. Text with plain line ends also matches a file whose
-/// lines end in CR LF, and is then written so.
+/// lines end in CR LF, and is then written so. A result of more than `max_bytes` is a miss before it is made.
 tl::expected<std::string, SearchMiss> ReplaceExactly(std::string_view content, std::string_view search,
-                                                     std::string_view replace, int occurrences);
+                                                     std::string_view replace, int occurrences,
+                                                     size_t max_bytes);
 
 /// The lines of `content` most like `wanted`, numbered, for one who has to mend an edit. Empty when nothing
 /// is alike.

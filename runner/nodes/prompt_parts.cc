@@ -89,8 +89,8 @@ Outcome<std::string> CheckEdits(NodeContext& context, const EditEngine& engine, 
   const auto edits = ParseEdits(answer);
   if (!edits) return edits.error().message;
   if (edits->empty()) return std::string("the list of edits is empty");
-  YBIS_PASS(BringMissing(context, Targets(*edits), std::move(stop)));
-  auto planned = engine.Plan(*edits);
+  YBIS_PASS(BringMissing(context, Targets(*edits), stop));
+  auto planned = engine.Plan(*edits, std::move(stop));
   if (!planned) {
     if (planned.error().code == ErrorCode::kTooLarge) return planned.error().message;
     return FaultUnexpected(FaultOf(FaultSource::kWorkspace, planned.error()));

@@ -53,6 +53,42 @@ class EditEngineTest : public ::testing::Test {
   EditLimits limits_;
 };
 
+/// A few hundred kilobytes of edits must not become gigabytes before the limit is looked at.
+TEST_F(EditEngineTest, AReplacementThatGrowsPastTheLimitIsRefusedBeforeItIsMade) {
+  Put("bomb", std::string(10'000, 'a'));
+  EXPECT_THAT(Try({SearchReplace{"bomb", "a", std::string(1 << 20, 'b'), 10'000}}),
+              HasSubstr("would have 10485760000 bytes, more than the 10485760 allowed"));
+  limits_.max_file_bytes = 20'000;
+  EXPECT_EQ(Try({SearchReplace{"bomb", "a", "bb", 10'000}}), "");
+  EXPECT_EQ(Get("bomb"), std::string(20'000, 'b'));
+}
+
+/// Text that repeats itself makes a plain search take the product of both lengths.
+TEST_F(EditEngineTest, SearchesTextThatRepeatsItselfInLinearTime) {
+  Put("same", std::string(4 << 20, 'a'));
+  Put("lines", [] {
+    std::string text;
+    for (int i = 0; i < 400'000; ++i) text += "a\n";
+    return text;
+  }());
+  std::string half;
+  for (int i = 0; i < 200'000; ++i) half += " a\n";
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THAT(Try({SearchReplace{"same", std::string(2 << 20, 'a') + "b", "c"}}),
+              HasSubstr("not in the file"));
+  EXPECT_THAT(Try({SearchReplace{"lines", half + "b\n", "c"}}), HasSubstr("not in the file"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+TEST_F(EditEngineTest, AStopEndsThePlan) {
+  std::stop_source stop;
+  stop.request_stop();
+  const std::vector<Edit> edits = {WholeFile{"a", "b"}};
+  const auto plan = Engine().Plan(edits, stop.get_token());
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code, ErrorCode::kCancelled);
+}
+
 TEST_F(EditEngineTest, AppliesEveryKindAndTellsWhatChanged) {
   Put("src/a.c", "one\ntwo\n");
   Put("old/deep/gone.c", "x");
