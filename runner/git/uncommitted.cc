@@ -59,8 +59,10 @@ class Scan {
     std::string problem;
     index_ = checkout_.Index(problem);
     if (!problem.empty()) {
+      index_unknown_ = true;
       out_.notes.push_back("the checkout's index cannot be read (" + problem +
-                           "): files that were added though they are ignored stay behind");
+                           "): files that were added though they are ignored stay behind, and files that "
+                           "are not there stay as committed");
     }
     YBIS_TRY(FindDropped(committed));
     for (const IndexEntry& entry : committed) YBIS_TRY(LookAtCommitted(entry));
@@ -198,6 +200,8 @@ class Scan {
     YBIS_ASSIGN(Found found, dropped_.contains(entry.path) ? Result<Found>(Found{}) : Read(entry.path));
     if (found.what == What::kLeftOut) return {};
     if (found.what == What::kGone) {
+      // Only the index tells what its owner deleted from what a sparse checkout leaves out.
+      if (index_unknown_ && !IsReplaced(entry.path)) return {};
       out_.changes.push_back({.path = entry.path, .mode = 0, .blob = {}});
       out_.deleted.push_back(entry.path);
       return {};
@@ -210,6 +214,15 @@ class Scan {
       return {};
     }
     return Take(entry.path, found, out_.modified);
+  }
+
+  /// Whether something else stands where the file or one of its folders was.
+  bool IsReplaced(const std::string& path) const {
+    for (size_t slash = path.find('/');; slash = path.find('/', slash + 1)) {
+      const auto info = checkout_.files().Stat(path.substr(0, slash));
+      if (!info || !*info) return false;
+      if (slash == std::string::npos || !S_ISDIR((*info)->st_mode)) return true;
+    }
   }
 
   /// git itself noted when it last wrote the file: whatever filters stand between it and its blob, it is
@@ -301,6 +314,7 @@ class Scan {
   std::string tree_;
   std::set<std::string> committed_, seen_, dropped_;
   std::map<std::string, IndexEntry> index_;
+  bool index_unknown_ = false;
   int64_t total_ = 0;
   Uncommitted out_;
 };

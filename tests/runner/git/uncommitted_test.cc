@@ -151,6 +151,28 @@ TEST_F(UncommittedTest, FilesThatGitWasToldNotToLookAtStayAsCommitted) {
   EXPECT_EQ(Read("assumed"), "1\n");
 }
 
+/// What the checkout leaves out is in no folder of it, and the index that says so is of a newer form.
+TEST_F(UncommittedTest, WhatASparseIndexLeavesOutIsNotDeleted) {
+  for (const char* name : {"shop/app.py", "docs/guide/index.md", "legal/terms.md", "old"})
+    source_.Write(name, "1\n");
+  source_.Commit();
+  source_.Git({"sparse-checkout", "init", "--cone", "--sparse-index"});
+  source_.Git({"sparse-checkout", "set", "shop"});
+  ASSERT_FALSE(fs::exists(source_.path() / "docs"));
+  source_.Write("shop/app.py", "2\n");
+  source_.Write("shop/new.py", "new\n");
+  fs::remove(source_.path() / "old");
+  source_.Write("old/now a folder", "new\n");
+  const SyncedBase base = Sync();
+  EXPECT_EQ(base.found.deleted, (Paths{"old"}));
+  EXPECT_EQ(base.found.modified, (Paths{"shop/app.py"}));
+  EXPECT_EQ(base.found.added, (Paths{"old/now a folder", "shop/new.py"}));
+  EXPECT_EQ(Read("docs/guide/index.md"), "1\n");
+  EXPECT_EQ(Read("legal/terms.md"), "1\n");
+  ASSERT_EQ(base.found.notes.size(), 1U);
+  EXPECT_NE(base.found.notes[0].find("stay as committed"), std::string::npos) << base.found.notes[0];
+}
+
 TEST_F(UncommittedTest, LineEndsAndLargeFileStoragesAreNoChanges) {
   source_.Write("text", "one\ntwo\n");
   source_.Write("big.dat",
