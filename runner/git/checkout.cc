@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "runner/git/entry_match.h"
 #include "runner/git/ref_name.h"
+#include "runner/git/worktree_scan.h"
 
 namespace ybis::git {
 namespace {
@@ -15,6 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxPointer = 8 * 1024;
 constexpr size_t kMaxText = 1024 * 1024;
+constexpr size_t kMaxAttributes = 64 * 1024 * 1024;
 
 std::string FirstLine(std::string text) {
   text.resize(std::min(text.find('\n'), text.size()));
@@ -97,6 +99,41 @@ std::map<std::string, IndexEntry> Checkout::Index(std::string& problem) const {
 struct timespec Checkout::IndexWritten() const {
   const auto written = WriteTime(git_dir_ / "index");
   return written ? *written : timespec{};
+}
+
+namespace {
+
+/// A repository of nothing but attributes: with the checkout's own git would read its configuration.
+Status MakeAttributes(const fs::path& folder, const std::string& attributes) {
+  std::error_code error;
+  for (const char* part : {"objects", "refs", "info"}) fs::create_directories(folder / part, error);
+  YBIS_TRY(WriteFileAtomic(folder / "HEAD", "ref: refs/heads/none\n"));
+  return WriteFileAtomic(folder / "info" / "attributes", attributes);
+}
+
+}  // namespace
+
+Result<std::map<std::string, std::string>> Checkout::Converted(const std::vector<std::string>& paths,
+                                                               const fs::path& scratch,
+                                                               std::stop_token stop) const {
+  std::map<std::string, std::string> out;
+  if (paths.empty()) return out;
+  YBIS_TRY(CheckIgnoreFiles(files_, stop, ".gitattributes"));
+  YBIS_TRY(MakeAttributes(scratch, ReadFile(common_ / "info" / "attributes", kMaxText).value_or("")));
+  GitCall call;
+  call.git_dir = scratch;
+  call.work_tree = folder_;
+  call.arguments = {"check-attr", "-z", "--stdin", "filter", "working-tree-encoding", "ident"};
+  for (const std::string& path : paths) call.input += path + '\0';
+  call.max_output = kMaxAttributes;
+  YBIS_ASSIGN(const std::string output, program_->OutputOf(call, std::move(stop)));
+  const std::vector<std::string> fields = SplitNul(output);  // path, attribute and value in turn
+  for (size_t i = 0; i + 2 < fields.size(); i += 3) {
+    const std::string& value = fields[i + 2];
+    if (value == "unspecified" || value == "unset") continue;
+    out.emplace(fields[i], value == "set" ? fields[i + 1] : fields[i + 1] + " " + value);
+  }
+  return out;
 }
 
 std::optional<std::string> Checkout::Setting(const fs::path& file, const std::string& name,

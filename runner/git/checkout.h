@@ -27,8 +27,8 @@ struct ExtraIgnores {
 };
 
 /// A worktree with its repository. Nothing is ever written to it, not even its index, and nothing that it
-/// says is run: its configuration is read as text for two settings, its files beneath a descriptor without
-/// following symlinks. Movable; not thread-safe; the program must outlive it.
+/// says is run: its configuration is read as text for two settings, its attributes by git, its files beneath
+/// a descriptor without following symlinks. Movable; not thread-safe; the program must outlive it.
 class Checkout {
  public:
   /// kNotFound when the folder is no checkout (a bare repository is none); kInvalid when its `.git` says
@@ -45,6 +45,12 @@ class Checkout {
   /// When that index was written; far in the past when there is none.
   struct timespec IndexWritten() const;
   ExtraIgnores Ignores(std::stop_token stop) const;
+  /// Of these paths the ones whose bytes git would turn into others when it stores them, with what does that
+  /// ("filter git-crypt"): a file's own bytes are then not what belongs into a commit. Nothing is run;
+  /// `scratch` is a folder for git to look from, and stays.
+  Result<std::map<std::string, std::string>> Converted(const std::vector<std::string>& paths,
+                                                       const std::filesystem::path& scratch,
+                                                       std::stop_token stop) const;
   /// core.fileMode: whether executable bits mean something here.
   bool KeepsModes(std::stop_token stop) const;
 

@@ -68,6 +68,7 @@ class Scan {
     for (const IndexEntry& entry : committed) YBIS_TRY(LookAtCommitted(entry));
     YBIS_TRY(LookAtUntracked());
     YBIS_TRY(LookAtForced());
+    YBIS_TRY(LeaveConverted());
     return std::move(out_);
   }
 
@@ -285,6 +286,24 @@ class Scan {
       if (entry.mode == kModeSubmodule && !committed_.contains(path)) Leave(path, "is a new submodule");
       if (entry.mode == kModeSubmodule || committed_.contains(path) || seen_.contains(path)) continue;
       YBIS_TRY(LookAtNew(path));
+    }
+    return {};
+  }
+
+  /// A filter keeps other bytes in the repository than in the folder: encrypted ones, for one. It is not run
+  /// here, and what it is to hide must not be committed in plain.
+  Status LeaveConverted() {
+    std::vector<std::string> paths;
+    for (const TreeChange& change : out_.changes) {
+      if (change.mode != 0 && change.mode != kModeSymlink) paths.push_back(change.path);
+    }
+    YBIS_ASSIGN(const auto converted, checkout_.Converted(paths, bare_ / "attributes.git", stop_));
+    for (const auto& [path, by] : converted) {
+      Leave(path, fmt::format("is kept through git's {}: commit it to have it come along", by));
+    }
+    std::erase_if(out_.changes, [&](const TreeChange& change) { return converted.contains(change.path); });
+    for (auto* names : {&out_.added, &out_.modified}) {
+      std::erase_if(*names, [&](const std::string& path) { return converted.contains(path); });
     }
     return {};
   }

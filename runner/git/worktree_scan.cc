@@ -140,13 +140,13 @@ Status WorktreeScan::ListUntracked(const std::string& below, int depth, std::vec
   return {};
 }
 
-Status CheckIgnoreFiles(const ConfinedRoot& root, std::stop_token stop) {
+Status CheckIgnoreFiles(const ConfinedRoot& root, std::stop_token stop, std::string_view name) {
   std::error_code error;
   const fs::path top = fmt::format("/proc/self/fd/{}", root.fd());
   auto it = fs::recursive_directory_iterator(top / "", fs::directory_options::skip_permission_denied, error);
   for (; !error && it != fs::end(it); it.increment(error)) {
     YBIS_TRY(Stopped(stop));
-    if (it->path().filename() != ".gitignore") continue;
+    if (it->path().filename() != name) continue;
     const fs::file_type type = it->symlink_status(error).type();
     if (type == fs::file_type::regular || type == fs::file_type::symlink || type == fs::file_type::directory)
       continue;

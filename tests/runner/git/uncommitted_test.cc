@@ -14,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Paths = std::vector<std::string>;
+using namespace std::string_literals;
 using ::testing::UnitTest;
 
 class UncommittedTest : public ::testing::Test {
@@ -188,6 +189,30 @@ TEST_F(UncommittedTest, LineEndsAndLargeFileStoragesAreNoChanges) {
   EXPECT_NE(Find(base, "big.dat"), nullptr);
 }
 
+/// As in a checkout with git-crypt: the repository has other bytes than the folder, and they are to stay
+/// there.
+TEST_F(UncommittedTest, WhatAFilterKeepsInAnotherFormIsNotTakenInPlain) {
+  source_.Write(".gitattributes",
+                "*.key filter=crypt\n*.ini working-tree-encoding=UTF-16\nplain.key -filter\n");
+  source_.Git({"config", "filter.crypt.clean", "sed s/secret/ENCRYPTED/"});
+  source_.Git({"config", "filter.crypt.smudge", "sed s/ENCRYPTED/secret/"});
+  for (const char* name : {"a.key", "b.key", "plain.key", "c.txt"}) source_.Write(name, "secret\n");
+  source_.Commit();
+  source_.Write("a.key", "secret\n");  // touched alone: git has not noted this file
+  source_.Write("b.key", "another secret\n");
+  source_.Write("new.key", "secret\n");
+  source_.Write("new.ini", "s\0"s);
+  source_.Write("plain.key", "2\n");
+  source_.Write("c.txt", "2\n");
+  const SyncedBase base = Sync();
+  EXPECT_EQ(base.found.modified, (Paths{"c.txt", "plain.key"}));
+  EXPECT_TRUE(base.found.added.empty());
+  EXPECT_EQ(Read("a.key"), "ENCRYPTED\n");
+  EXPECT_EQ(Read("b.key"), "ENCRYPTED\n");
+  for (const char* name : {"b.key", "new.key", "new.ini"}) EXPECT_NE(Find(base, name), nullptr) << name;
+  EXPECT_NE(Find(base, "b.key")->why.find("filter crypt"), std::string::npos);
+}
+
 TEST_F(UncommittedTest, PipesAndNamesOfGitsOwnFilesStay) {
   source_.Write("a", "1\n");
   source_.Commit();
@@ -274,7 +299,7 @@ TEST_F(UncommittedTest, TheCommitOnTopIsDeliveredWithItsOwnLabel) {
 /// A configuration, hooks and attributes that would run a program at every turn.
 TEST_F(UncommittedTest, NothingThatAHostileCheckoutNamesIsRun) {
   source_.Write("a", "1\n");
-  source_.Write(".gitattributes", "* filter=evil diff=evil merge=evil\n");
+  source_.Write(".gitattributes", "* diff=evil merge=evil\na filter=evil\n");
   source_.Commit();
   const fs::path ran = source_.home() / "ran";
   const fs::path evil = source_.home() / "evil.sh";
@@ -311,8 +336,9 @@ TEST_F(UncommittedTest, NothingThatAHostileCheckoutNamesIsRun) {
   source_.Write("a", "2\n");
   source_.Write("b", "new\n");
   const SyncedBase base = Sync();
-  EXPECT_EQ(base.found.count(), 2U);
-  EXPECT_EQ(Read("a"), "2\n");
+  EXPECT_EQ(base.found.added, (Paths{"b"}));
+  EXPECT_EQ(base.found.count(), 1U);
+  EXPECT_EQ(Read("a"), "1\n");
   ASSERT_TRUE(WriteFileAtomic(volume_.tree() / "c", "change\n"));
   const Signature who{.name = "YBIS", .email = "y@example.com", .time = {}};
   const auto commit = tree_->Commit({.message = "Change", .author = who, .committer = who}, {});
