@@ -168,12 +168,17 @@ Result<std::optional<struct stat>> ConfinedRoot::Stat(const std::string& path) c
   return info;
 }
 
-Result<std::string> ConfinedRoot::ReadRegular(const std::string& path, size_t max_bytes) const {
-  YBIS_ASSIGN(const UniqueFd fd, OpenBeneath(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  struct stat info {};
+Result<UniqueFd> ConfinedRoot::OpenRegular(const std::string& path, struct stat& info) const {
+  YBIS_ASSIGN(UniqueFd fd, OpenBeneath(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   if (::fstat(fd.get(), &info) != 0) return FailErrno("stat", path, errno);
   if (!S_ISREG(info.st_mode))
     return Fail(ErrorCode::kInvalid, fmt::format("{}: is not a regular file", path));
+  return fd;
+}
+
+Result<std::string> ConfinedRoot::ReadRegular(const std::string& path, size_t max_bytes) const {
+  struct stat info {};
+  YBIS_ASSIGN(const UniqueFd fd, OpenRegular(path, info));
   const auto too_large = [&] {
     return Fail(ErrorCode::kTooLarge, fmt::format("{}: more than the {} bytes allowed", path, max_bytes));
   };
@@ -189,6 +194,23 @@ Result<std::string> ConfinedRoot::ReadRegular(const std::string& path, size_t ma
     size += static_cast<size_t>(n);
     if (size > max_bytes) return too_large();
     if (size == bytes.size()) bytes.resize(size + 65'536);
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+Result<std::string> ConfinedRoot::ReadHead(const std::string& path, size_t max_bytes) const {
+  struct stat info {};
+  YBIS_ASSIGN(const UniqueFd fd, OpenRegular(path, info));
+  std::string bytes;
+  bytes.resize(std::min(static_cast<size_t>(info.st_size), max_bytes));
+  size_t size = 0;
+  while (size < bytes.size()) {
+    const ssize_t n = ::read(fd.get(), bytes.data() + size, bytes.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return FailErrno("read", path, errno);
+    if (n == 0) break;
+    size += static_cast<size_t>(n);
   }
   bytes.resize(size);
   return bytes;

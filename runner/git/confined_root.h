@@ -30,12 +30,15 @@ class ConfinedRoot {
   Result<std::optional<struct stat>> Stat(const std::string& path) const;
   /// A regular file's bytes. kNotFound, kInvalid (a symlink on the way, not a regular file), kTooLarge.
   Result<std::string> ReadRegular(const std::string& path, size_t max_bytes) const;
+  /// At most `max_bytes` from a regular file's beginning; else as ReadRegular.
+  Result<std::string> ReadHead(const std::string& path, size_t max_bytes) const;
   /// A symlink's target.
   Result<std::string> ReadLink(const std::string& path) const;
 
  private:
   explicit ConfinedRoot(UniqueFd fd) : fd_(std::move(fd)) {}
   Result<UniqueFd> OpenBeneath(const std::string& path, int flags) const;
+  Result<UniqueFd> OpenRegular(const std::string& path, struct stat& info) const;
   UniqueFd fd_;
 };
 

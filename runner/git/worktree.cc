@@ -213,6 +213,17 @@ Result<std::string> Worktree::ReadFileAt(std::string_view path, size_t max_bytes
   return state_->root.ReadRegular(std::string(path), max_bytes);
 }
 
+Result<std::string> Worktree::ReadHeadAt(std::string_view path, size_t max_bytes) const {
+  YBIS_TRY(CheckWorktreePath(path));
+  return state_->root.ReadHead(std::string(path), max_bytes);
+}
+
+bool Worktree::Has(std::string_view path) const {
+  if (!CheckWorktreePath(path)) return false;
+  const auto info = state_->root.Stat(std::string(path));
+  return info && *info && !S_ISDIR((*info)->st_mode);
+}
+
 Result<std::string> Worktree::ReadBaseFileAt(std::string_view path, size_t max_bytes) const {
   return state_->store.ReadFile(state_->base_tree, std::string(path), max_bytes);
 }

@@ -96,7 +96,11 @@ class Worktree {
   /// A regular file of the worktree, never through a symlink. kNotFound, kTooLarge, kInvalid (a path that
   /// leaves the worktree or is not a regular file).
   Result<std::string> ReadFileAt(std::string_view path, size_t max_bytes) const;
-  /// The same of the base commit.
+  /// At most `max_bytes` from its beginning.
+  Result<std::string> ReadHeadAt(std::string_view path, size_t max_bytes) const;
+  /// Whether the worktree has a file or symlink of that path, ignored ones too.
+  bool Has(std::string_view path) const;
+  /// Like ReadFileAt, of the base commit.
   Result<std::string> ReadBaseFileAt(std::string_view path, size_t max_bytes) const;
 
   /// Commits what Diff() shows on top of the base commit and points the branch at it. Same content, message,

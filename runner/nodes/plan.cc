@@ -1,6 +1,5 @@
 #include "runner/nodes/plan.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -25,10 +24,9 @@ std::string NearestHint(const std::string& path, const std::vector<std::string>&
   return {};
 }
 
-std::string PathProblem(const std::string& path, const std::string& action,
+std::string PathProblem(const std::string& path, const std::string& action, bool exists,
                         const std::vector<std::string>& files) {
   if (LeavesTheTree(path)) return fmt::format("{} is not a path inside the repository", path);
-  const bool exists = std::binary_search(files.begin(), files.end(), path);
   if (action == "create" && exists) return fmt::format("{} exists already: its action is modify", path);
   if (action == "create") return {};
   if (!exists)
@@ -39,7 +37,8 @@ std::string PathProblem(const std::string& path, const std::string& action,
 
 }  // namespace
 
-std::string CheckPlan(const json& answer, const std::vector<std::string>& files, json& plan) {
+std::string CheckPlan(const json& answer, const std::vector<std::string>& files,
+                      const std::function<bool(const std::string&)>& exists, json& plan) {
   ObjectReader reader(answer, "answer");
   plan = {{"summary", reader.RequiredString("summary")},
           {"steps", reader.Strings("steps")},
@@ -53,7 +52,7 @@ std::string CheckPlan(const json& answer, const std::vector<std::string>& files,
     const std::string reason = file.String("reason");
     reader.Adopt(file.Finish(false));
     if (!seen.insert(path).second) reader.Problem(fmt::format("{}: is named twice", path));
-    const std::string problem = PathProblem(path, action, files);
+    const std::string problem = PathProblem(path, action, exists(path), files);
     if (!problem.empty()) reader.Problem(fmt::format("answer.files[{}].path: {}", i, problem));
     plan["files"].push_back({{"path", path}, {"action", action}, {"reason", reason}});
   }

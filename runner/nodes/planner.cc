@@ -1,5 +1,4 @@
 // planner: spec and retrieved context → plan.json. Invented names are sent back.
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -23,16 +22,13 @@ std::vector<FileText> RelevantFiles(const NodeContext& context, const Repository
 }
 
 /// A file that the plan means to change and only the task's checkout has is copied in.
-Outcome<void> BringPlanned(NodeContext& context, const json& answer, std::vector<std::string>& files,
-                           std::stop_token stop) {
+Outcome<void> BringPlanned(NodeContext& context, const json& answer, std::stop_token stop) {
   if (!answer.is_object() || !answer.contains("files") || !answer["files"].is_array()) return {};
   for (const json& file : answer["files"]) {
     if (!file.is_object() || file.value("action", json()) != "modify") continue;
     const json path = file.value("path", json());
     if (!path.is_string()) continue;
-    YBIS_TAKE(const bool brought, context.project.Bring(path.get<std::string>(), stop));
-    if (!brought) continue;
-    files.insert(std::upper_bound(files.begin(), files.end(), path.get<std::string>()), path);
+    YBIS_PASS(context.project.Bring(path.get<std::string>(), stop));
   }
   return {};
 }
@@ -40,7 +36,7 @@ Outcome<void> BringPlanned(NodeContext& context, const json& answer, std::vector
 }  // namespace
 
 Outcome<NodeOutput> RunPlanner(NodeContext& context, std::stop_token stop) {
-  YBIS_TAKE(RepositoryFacts facts, ReadFacts(context.tree, stop));
+  YBIS_TAKE(const RepositoryFacts facts, ReadFacts(context.tree, stop));
   YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, const PreparedPrompt prompt,
                     BuiltInPrompt("planner",
                                   {{"objective", ObjectiveText(context)},
@@ -50,8 +46,9 @@ Outcome<NodeOutput> RunPlanner(NodeContext& context, std::stop_token stop) {
                                   context.order.spec.parameters));
   json plan;
   const auto check = [&](const json& answer) -> Outcome<std::string> {
-    YBIS_PASS(BringPlanned(context, answer, facts.files, stop));
-    return CheckPlan(answer, facts.files, plan);
+    YBIS_PASS(BringPlanned(context, answer, stop));
+    const auto exists = [&](const std::string& path) { return context.tree.Has(path); };
+    return CheckPlan(answer, facts.files, exists, plan);
   };
   YBIS_TAKE(const json answer,
             context.model.Ask(prompt, BuiltInSchema("plan"), kMaxPlanReasks, "PlanRejected", check, stop));

@@ -12,6 +12,7 @@ constexpr size_t kMaxListed = 20'000;
 constexpr size_t kMaxShown = 400;
 constexpr size_t kMaxTextBytes = 256 * 1024;
 constexpr size_t kMaxReadme = 4 * 1024;
+constexpr size_t kMaxCharacterBytes = 4;
 
 constexpr std::pair<std::string_view, std::string_view> kLanguages[] = {
     {".c", "C"},
@@ -79,9 +80,9 @@ bool IsReadme(std::string_view path) {
 }  // namespace
 
 std::string ReadText(const git::Worktree& tree, const std::string& path) {
-  auto bytes = tree.ReadFileAt(path, kMaxTextBytes);
+  auto bytes = tree.ReadHeadAt(path, kMaxTextBytes + 1);
   if (!bytes || bytes->find('\0') != std::string::npos) return {};
-  return std::move(*bytes);
+  return Head(std::move(*bytes), kMaxTextBytes);
 }
 
 Outcome<RepositoryFacts> ReadFacts(const git::Worktree& tree, std::stop_token stop) {
@@ -94,7 +95,9 @@ Outcome<RepositoryFacts> ReadFacts(const git::Worktree& tree, std::stop_token st
     if (!language.empty()) ++facts.languages[std::string(language)];
     if (facts.readme.empty() && IsReadme(path)) facts.readme = Head(ReadText(tree, path), kMaxReadme);
   }
-  facts.checks = DetectChecks(facts.files, [&](const std::string& path) { return ReadText(tree, path); });
+  facts.checks = DetectChecks(
+      facts.files, [&](const std::string& path) { return tree.Has(path); },
+      [&](const std::string& path) { return ReadText(tree, path); });
   return facts;
 }
 
@@ -203,7 +206,9 @@ std::vector<FileText> CollectFiles(const git::Worktree& tree, const std::vector<
     if (!seen.insert(path).second) continue;
     std::string text = ReadText(tree, path);
     if (text.empty()) continue;
-    const size_t room = std::min(budget.file_bytes, budget.total_bytes - used);
+    // Less than ReadText gives at most, so that the head of a larger file is known to be one.
+    const size_t room =
+        std::min({budget.file_bytes, budget.total_bytes - used, kMaxTextBytes - kMaxCharacterBytes});
     const bool cut = text.size() > room;
     if (cut) text = Head(std::move(text), room);
     used += text.size();

@@ -52,7 +52,7 @@ std::vector<FileText> CollectFiles(const git::Worktree& tree, const std::vector<
 /// The collected files as fenced text, or a line that says there are none.
 std::string FilesText(const std::vector<FileText>& files);
 
-/// A file's text for a prompt: "" when absent, larger than 256 KiB or binary.
+/// A file's text for a prompt, at most the first 256 KiB: "" when absent or binary.
 std::string ReadText(const git::Worktree& tree, const std::string& path);
 
 }  // namespace ybis::runner

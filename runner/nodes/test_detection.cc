@@ -13,9 +13,10 @@ namespace {
 
 struct Repository {
   const std::vector<std::string>& paths;
+  const std::function<bool(const std::string&)>& has;
   const std::function<std::string(const std::string&)>& read;
 
-  bool Has(std::string_view path) const { return std::find(paths.begin(), paths.end(), path) != paths.end(); }
+  bool Has(const std::string& path) const { return has(path); }
   bool Any(const std::function<bool(std::string_view)>& test) const {
     return std::any_of(paths.begin(), paths.end(), test);
   }
@@ -87,8 +88,9 @@ void Ruff(const Repository& repo, std::vector<Check>& out) {
 }  // namespace
 
 std::vector<Check> DetectChecks(const std::vector<std::string>& paths,
+                                const std::function<bool(const std::string&)>& has,
                                 const std::function<std::string(const std::string&)>& read) {
-  const Repository repo{paths, read};
+  const Repository repo{paths, has, read};
   std::vector<Check> checks;
   for (const auto& detect : {Pytest, Ctest, Make, Npm, Go, Cargo, Ruff}) detect(repo, checks);
   return checks;

@@ -106,6 +106,8 @@ TEST_F(WorktreeTest, LeavesIgnoredFilesOut) {
   const FileList list = tree_->ListFiles(100, {}).value();
   EXPECT_EQ(list.paths, (Paths{".gitignore", "a.c", "b.c", "kept.o"}));
   EXPECT_TRUE(tree_->ListFiles(2, {}).value().truncated);
+  for (const char* path : {"a.o", "build/deep/x", "kept.o"}) EXPECT_TRUE(tree_->Has(path)) << path;
+  for (const char* path : {"build", "none", "../x", ".git", "a.o/x"}) EXPECT_FALSE(tree_->Has(path)) << path;
 }
 
 TEST_F(WorktreeTest, SeesAChangeThatKeepsSizeAndTime) {

@@ -136,6 +136,19 @@ TEST_F(NodesWalkTest, FollowsConditionalEdgesPastABlockedGate) {
   EXPECT_EQ(core_.finish->outcome, "Blocked") << "the walk went on, but nothing was approved";
 }
 
+TEST_F(NodesWalkTest, OfAFileThatIsTooLargeThePlannerSeesTheHead) {
+  server_.Commit("large.py", "# the first line\n" + std::string(300 * 1024, '#') + "\n");
+  core_.order.spec.objective = "Create hello.py that prints hello, as large.py does.";
+  ASSERT_EQ(RunOnce(), ExitCode::kDone);
+  const auto planner =
+      std::find_if(core_.model_requests.begin(), core_.model_requests.end(),
+                   [](const api::ModelRequest& request) { return request.prompt == "planner"; });
+  ASSERT_NE(planner, core_.model_requests.end());
+  const std::string& text = planner->messages.back().content;
+  EXPECT_NE(text.find("# the first line"), std::string::npos);
+  EXPECT_NE(text.find("large.py (only its head is shown)"), std::string::npos);
+}
+
 TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
   Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b"}}, {"maxVisits", 2}},
        {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}}});

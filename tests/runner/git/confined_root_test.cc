@@ -35,7 +35,10 @@ TEST(ConfinedRoot, ReadsNothingThroughSymlinks) {
   EXPECT_EQ(root.ReadRegular("file", 6).error().code, ErrorCode::kTooLarge);
   EXPECT_EQ(root.ReadRegular("absent", 9).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(root.ReadRegular("pipe", 9).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(root.ReadHead("file", 3).value(), "con");
+  EXPECT_EQ(root.ReadHead("file", 9).value(), "content");
   for (const char* path : {"link/secret", "direct", "../outside/secret", "/etc/passwd"}) {
+    EXPECT_EQ(root.ReadHead(path, 9).error().code, ErrorCode::kInvalid) << path;
     EXPECT_EQ(root.ReadRegular(path, 9).error().code, ErrorCode::kInvalid) << path;
   }
   EXPECT_EQ(root.ReadLink("direct").value(), "../outside/secret");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace ybis::runner {
@@ -13,9 +14,11 @@ const std::vector<std::string> kFiles = {"README.md", "src/app.py", "src/util/te
 
 json PlanWith(json files) { return {{"summary", "s"}, {"steps", {"one"}}, {"files", std::move(files)}}; }
 
+bool Exists(const std::string& path) { return std::find(kFiles.begin(), kFiles.end(), path) != kFiles.end(); }
+
 std::string Check(json files) {
   json plan;
-  return CheckPlan(PlanWith(std::move(files)), kFiles, plan);
+  return CheckPlan(PlanWith(std::move(files)), kFiles, Exists, plan);
 }
 
 TEST(CheckPlan, TakesFilesThatFitTheRepository) {
@@ -23,7 +26,7 @@ TEST(CheckPlan, TakesFilesThatFitTheRepository) {
   const json answer = PlanWith({{{"path", "src/app.py"}, {"action", "modify"}},
                                 {{"path", "src/new.py"}, {"action", "create"}, {"reason", "r"}},
                                 {{"path", "README.md"}, {"action", "delete"}}});
-  EXPECT_EQ(CheckPlan(answer, kFiles, plan), "");
+  EXPECT_EQ(CheckPlan(answer, kFiles, Exists, plan), "");
   EXPECT_EQ(plan["files"].size(), 3U);
   EXPECT_EQ(plan["files"][1]["reason"], "r");
 }
@@ -34,6 +37,16 @@ TEST(CheckPlan, SendsBackInventedNamesWithTheNearest) {
   EXPECT_NE(problem.find("there is src/util/text.py"), std::string::npos);
   EXPECT_NE(Check({{{"path", "gone.py"}, {"action", "delete"}}}).find("cannot be deleted"),
             std::string::npos);
+}
+
+/// The list of a large repository is cut; what is not on it may be there all the same.
+TEST(CheckPlan, AsksTheRepositoryAndNotTheList) {
+  json plan;
+  const auto check = [&](const char* path, const char* action) {
+    return CheckPlan(PlanWith({{{"path", path}, {"action", action}}}), {}, Exists, plan);
+  };
+  EXPECT_EQ(check("src/util/text.py", "modify"), "");
+  EXPECT_NE(check("src/util/text.py", "create").find("exists already"), std::string::npos);
 }
 
 TEST(CheckPlan, SendsBackACreateOfWhatExists) {
@@ -49,7 +62,7 @@ TEST(CheckPlan, SendsBackPathsThatLeaveTheTree) {
 
 TEST(CheckPlan, SendsBackWrongShapes) {
   json plan;
-  EXPECT_NE(CheckPlan(json{{"nonsense", 1}}, kFiles, plan), "");
+  EXPECT_NE(CheckPlan(json{{"nonsense", 1}}, kFiles, Exists, plan), "");
   EXPECT_NE(Check(json::array()), "");
   EXPECT_NE(Check({{{"path", "x"}, {"action", "explode"}}}), "");
   EXPECT_NE(Check({"text"}), "");
