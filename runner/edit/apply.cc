@@ -85,11 +85,18 @@ Result<std::vector<FileChange>> EditEngine::Apply(const EditPlan& plan) const {
 }
 
 std::string Describe(std::span<const EditMiss> misses) {
+  constexpr size_t kMaxText = 16 * 1024;
+  constexpr size_t kMaxPart = 10 * 1024;
   std::string text;
-  for (const EditMiss& miss : misses) {
-    text += fmt::format("edits[{}]{}{}: {}\n", miss.index, miss.path.empty() ? "" : " ",
-                        miss.path.substr(0, 300), miss.reason);
-    if (!miss.hint.empty()) text += miss.hint + (miss.hint.ends_with('\n') ? "" : "\n");
+  for (size_t i = 0; i < misses.size(); ++i) {
+    const EditMiss& miss = misses[i];
+    std::string one = fmt::format("edits[{}]{}{}: {}\n", miss.index, miss.path.empty() ? "" : " ",
+                                  miss.path.substr(0, 300), miss.reason.substr(0, 1000));
+    if (!miss.hint.empty()) one += miss.hint.substr(0, kMaxPart) + (miss.hint.ends_with('\n') ? "" : "\n");
+    if (text.size() + one.size() > kMaxText) {
+      return text + fmt::format("… and {} more edits do not fit\n", misses.size() - i);
+    }
+    text += one;
   }
   return text;
 }

@@ -64,7 +64,7 @@ class EditEngine {
   EditLimits limits_;
 };
 
-/// The misses as text for a model or a log.
+/// The misses as text for a model or a log, at most about 16 KiB; what does not find room is counted.
 std::string Describe(std::span<const EditMiss> misses);
 
 /// Applies a text diff (new files, deletions, renames, executable bits) or fails with its misses as one

@@ -8,6 +8,23 @@ namespace ybis::runner {
 
 using nlohmann::json;
 
+namespace {
+
+// The model knows its own answer's beginning again; all of it, round after round, would fill its context.
+constexpr size_t kMaxEcho = 32 * 1024;
+constexpr size_t kMaxProblem = 20 * 1024;
+
+/// The head of a text where it is longer than `bytes`, cut at a character's start.
+std::string Shortened(std::string text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  const size_t whole = text.size();
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
+  text.resize(bytes);
+  return text + fmt::format("… ({} bytes more)", whole - bytes);
+}
+
+}  // namespace
+
 Outcome<api::ModelResponse> ModelCaller::Call(const PreparedPrompt& prompt, const AnswerSchema& schema,
                                               const std::vector<api::ModelMessage>& messages,
                                               std::stop_token stop) {
@@ -51,9 +68,9 @@ Outcome<json> ModelCaller::Ask(const PreparedPrompt& prompt, const AnswerSchema&
           TaskFault(api::FailureClass::kAgent, reason,
                     fmt::format("after {} tries the model's answer is still wrong: {}", round + 1, problem)));
     }
-    messages.push_back({"assistant", DumpJson(answer)});
+    messages.push_back({"assistant", Shortened(DumpJson(answer), kMaxEcho)});
     messages.push_back(
-        {"user", "Your answer cannot be used:\n" + problem +
+        {"user", "Your answer cannot be used:\n" + Shortened(problem, kMaxProblem) +
                      "\nAnswer again, in the same form, with this corrected and all else kept."});
   }
 }

@@ -80,6 +80,14 @@ TEST_F(EditEngineTest, SearchesTextThatRepeatsItselfInLinearTime) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
 
+TEST_F(EditEngineTest, DescribesOnlyAsManyMissesAsAModelCanUse) {
+  std::vector<EditMiss> misses(
+      500, EditMiss{0, "a.c", "the search text is not in the file", std::string(5000, 'h')});
+  const std::string text = Describe(misses);
+  EXPECT_LT(text.size(), size_t{17} * 1024);
+  EXPECT_THAT(text, HasSubstr("… and 497 more edits do not fit"));
+}
+
 TEST_F(EditEngineTest, AStopEndsThePlan) {
   std::stop_source stop;
   stop.request_stop();

@@ -149,6 +149,22 @@ TEST_F(NodesWalkTest, OfAFileThatIsTooLargeThePlannerSeesTheHead) {
   EXPECT_NE(text.find("large.py (only its head is shown)"), std::string::npos);
 }
 
+/// What a wrong answer is sent back with must not outgrow the model's context.
+TEST_F(NodesWalkTest, AsksAgainWithAQuestionOfBoundedSize) {
+  json answer = WriteEdit("hello.py", std::string(200 * 1024, 'x'));
+  for (int i = 0; i < 400; ++i) {
+    answer["edits"].push_back(
+        {{"op", "search_replace"}, {"path", "app.py"}, {"search", "def greet(name):"}, {"replace", ""}});
+  }
+  edits_ = {answer};
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "EditsRejected");
+  const auto& messages = core_.model_requests.back().messages;
+  ASSERT_EQ(messages.size(), 6U);
+  for (size_t i = 2; i < messages.size(); ++i) EXPECT_LT(messages[i].content.size(), size_t{33} * 1024) << i;
+  EXPECT_NE(messages[3].content.find("more edits do not fit"), std::string::npos);
+}
+
 TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
   Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b"}}, {"maxVisits", 2}},
        {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}}});
