@@ -29,11 +29,11 @@ constexpr const char* kAdoptedRef = "refs/ybis/adopted";
 
 // The other side of a fetch or push to a folder is a git of ours with that repository's configuration and
 // hooks: they are somebody's, and none of them is to run with the runner's rights, nor any file they name to
-// be read.
+// be read. So it need not belong to the runner's own user either.
 constexpr std::string_view kOtherSide =
     "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true "
     "-c core.attributesFile=/dev/null -c core.excludesFile=/dev/null -c receive.autogc=false -c gc.auto=0 "
-    "-c gc.recentObjectsHook= -c maintenance.auto=false";
+    "-c gc.recentObjectsHook= -c maintenance.auto=false -c 'safe.directory=*'";
 
 constexpr std::string_view kConfig =
     "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n\tlogAllRefUpdates = false\n";
@@ -187,6 +187,10 @@ struct BareRepository::State {
     arguments.insert(arguments.end(), patterns.begin(), patterns.end());
     YBIS_ASSIGN(ProcessResult result, program.RunNetwork(Call(std::move(arguments)), url, credentials, stop));
     if (result.exit_code != 0) return Fail(ClassifyGitFailure(result, Attempt("list the refs of", ref)));
+    if (result.truncated) {
+      return Fail(ErrorCode::kUnsupported,
+                  fmt::format("{}: lists more refs than can be read for '{}'", url.Display(), ref));
+    }
     auto refs = ParseRemoteRefs(result.output);
     if (!refs) return FailIn(url.Display(), std::move(refs).error());
     return refs;
@@ -247,8 +251,6 @@ struct BareRepository::State {
       patterns.insert(patterns.end(), {ref, ref + "^{}"});
     } else if (!ref.empty() && ref != "HEAD") {
       patterns.insert(patterns.end(), {"refs/heads/" + ref, "refs/tags/" + ref, "refs/tags/" + ref + "^{}"});
-    } else {
-      patterns.emplace_back("refs/heads/*");
     }
     YBIS_ASSIGN(const RemoteRefs refs, ListRemote(std::move(patterns), ref, stop));
     if (refs.head_branch.starts_with("refs/heads/")) default_branch = refs.head_branch.substr(11);

@@ -49,9 +49,9 @@ Result<RemoteRefs> ParseRemoteRefs(std::string_view text) {
 
 Result<ResolvedRef> ResolveRemoteRef(const RemoteRefs& refs, const std::string& ref, std::string_view where) {
   if (ref.empty() || ref == "HEAD") {
-    if (!refs.head_branch.empty() && !refs.Find(refs.head_branch).empty())
-      return Resolved(refs, refs.head_branch);
-    if (!refs.Find("HEAD").empty()) return ResolvedRef{.name = "HEAD", .commit = refs.Find("HEAD")};
+    // What HEAD is at is its branch's commit: the branches, of which there may be very many, are not listed.
+    const std::string name = refs.head_branch.empty() ? "HEAD" : refs.head_branch;
+    if (!refs.Find("HEAD").empty()) return ResolvedRef{.name = name, .commit = refs.Find("HEAD")};
     return Fail(
         ErrorCode::kNotFound,
         fmt::format("{}: has no default branch (is it empty?); push a first commit or name a ref", where));

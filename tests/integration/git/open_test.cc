@@ -1,4 +1,6 @@
 // Opening repositories over https: what works, and what each thing that can be wrong is called.
+#include <unistd.h>
+
 #include <chrono>
 #include <fstream>
 #include <thread>
@@ -28,6 +30,33 @@ TEST_F(OpenRepository, FetchesTheDefaultBranchWithPasswordAndOwnCa) {
   EXPECT_EQ(bare->default_branch(), "main");
   EXPECT_EQ(bare->resolved_ref(), "refs/heads/main");
   EXPECT_TRUE(fs::is_empty(volume_.path() / "private"));
+}
+
+TEST_F(OpenRepository, FindsTheDefaultBranchAmongVeryMany) {
+  const std::string commit = server_->CreateRepository(Name(), {{"a.txt", "one\n"}}).value();
+  std::string refs = "# pack-refs with: peeled fully-peeled sorted \n";
+  for (int i = 0; i < 20'000; ++i) refs += fmt::format("{} refs/heads/feature/number-{:05}\n", commit, i);
+  ASSERT_TRUE(WriteFileAtomic(server_->RepositoryPath(Name()) / "packed-refs", refs));
+  const auto bare = Open();
+  ASSERT_TRUE(bare) << bare.error().message;
+  EXPECT_EQ(bare->base_commit(), commit);
+  EXPECT_EQ(bare->resolved_ref(), "refs/heads/main");
+}
+
+TEST_F(OpenRepository, OpensAFolderOfAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to give a folder away";
+  const std::string commit = server_->CreateRepository(Name(), {{"a.txt", "one\n"}}).value();
+  const fs::path path = server_->RepositoryPath(Name());
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    ASSERT_EQ(::lchown(entry.path().c_str(), 12345, 12345), 0);
+  }
+  ASSERT_EQ(::lchown(path.c_str(), 12345, 12345), 0);
+  OpenRequest request = Request();
+  request.url = "file://" + path.string();
+  const GitProgram program = Program(volume_.path(), true);
+  const auto bare = BareRepository::Open(program, request, {}, {});
+  ASSERT_TRUE(bare) << bare.error().message;
+  EXPECT_EQ(bare->base_commit(), commit);
 }
 
 TEST_F(OpenRepository, TakesBranchesTagsAndCommits) {

@@ -23,6 +23,14 @@ TEST(ResolveRemoteRef, TakesTheDefaultBranchWhenNoneIsNamed) {
   }
 }
 
+TEST(ResolveRemoteRef, NeedsOnlyHeadForTheDefaultBranch) {
+  const auto refs = ParseRemoteRefs("ref: refs/heads/trunk\tHEAD\n" + kA + "\tHEAD\n").value();
+  const auto found = ResolveRemoteRef(refs, "", "u");
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->name, "refs/heads/trunk");
+  EXPECT_EQ(found->commit, kA);
+}
+
 TEST(ResolveRemoteRef, PutsBranchesBeforeTagsAndPeelsTags) {
   EXPECT_EQ(ResolveRemoteRef(Some(), "v1", "u")->name, "refs/heads/v1");
   EXPECT_EQ(ResolveRemoteRef(Some(), "refs/tags/v1", "u")->commit, kC);
