@@ -39,8 +39,8 @@ Outcome<void> RunFolder::PutArtifact(const std::string& name, const std::string&
                                      std::stop_token stop) {
   std::string digest = Digest(bytes);
   if (const auto it = uploaded_.find(name); it != uploaded_.end() && it->second == digest) return {};
-  YBIS_PASS(Write(path_ / "artifacts" / name, bytes));
   YBIS_TRY_FAULT(FaultSource::kRunApi, api_->PutArtifact(lease_.epoch, name, bytes, std::move(stop)));
+  YBIS_PASS(Write(path_ / "artifacts" / name, bytes));
   uploaded_[name] = std::move(digest);
   return {};
 }

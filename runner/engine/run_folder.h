@@ -27,8 +27,8 @@ class RunFolder {
  public:
   static Outcome<RunFolder> Create(const std::filesystem::path& workspace, RunLease lease, RunApi& api);
 
-  /// Writes an artifact and uploads it: `name` is one of those above. Writing the same bytes again in this
-  /// process uploads nothing.
+  /// Uploads an artifact and then writes it, so that what a later attempt finds on the volume is in the
+  /// record too: `name` is one of those above. Writing the same bytes again in this process uploads nothing.
   Outcome<void> PutArtifact(const std::string& name, const std::string& bytes, std::stop_token stop);
   Outcome<void> PutArtifact(const std::string& name, const nlohmann::json& value, std::stop_token stop);
   /// From the volume or, on a new one, from the record; empty when no attempt made it.

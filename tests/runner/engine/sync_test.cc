@@ -134,6 +134,30 @@ TEST_F(SyncTest, AKilledRunComesBackToTheSameBase) {
   }
 }
 
+/// Killed before the base or its pack is in the record; the next attempt, on the same volume, gets further
+/// and the one after it begins on another machine.
+TEST_F(SyncTest, WhatTheVolumeHasOfTheBaseTheRecordHasToo) {
+  core_.order.spec.delivery.mode = api::DeliveryMode::kNone;
+  core_.KillAt(-1, false);
+  ASSERT_EQ(RunOnce(), ExitCode::kDone);
+  const std::vector<std::string> calls = core_.call_names;
+  for (const char* name : {"artifact sync.pack", "artifact base.json"}) {
+    SCOPED_TRACE(name);
+    const auto at = std::find(calls.begin(), calls.end(), name);
+    ASSERT_NE(at, calls.end());
+    Forget();
+    core_.KillAt(static_cast<int>(at - calls.begin()), false);
+    ExitCode code;
+    ASSERT_FALSE(RunUntilKilled(true, code));
+    core_.on_reported = [](const std::string&) { throw Killed(); };
+    core_.KillAt(-1, false);
+    ASSERT_FALSE(RunUntilKilled(false, code));
+    core_.on_reported = nullptr;
+    ASSERT_EQ(RunOnce(true), ExitCode::kDone) << core_.finish->failure->message;
+    EXPECT_EQ(core_.checkpoint->base_commit, Base());
+  }
+}
+
 TEST_F(SyncTest, AMissingFileThatThePlanNamesIsBroughtFromTheCheckout) {
   source_.Write("settings.local", "port = 1\n");
   plan_files_ = {{{"path", "settings.local"}, {"action", "modify"}}};
