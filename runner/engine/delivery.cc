@@ -1,5 +1,7 @@
 #include "runner/engine/delivery.h"
 
+#include <re2/re2.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
@@ -31,16 +33,20 @@ std::string Subject(const std::string& text) {
   return line.substr(0, end);
 }
 
-/// The worktree holds the patch that the gate approved, and nothing else.
-Outcome<void> EnsurePatch(const api::Checkpoint& checkpoint, git::Worktree& tree, std::stop_token stop) {
-  YBIS_ASSIGN_FAULT(kGit, std::string patch, tree.Snapshot(stop));
-  if (patch == checkpoint.patch) return {};
-  YBIS_TRY_FAULT(kGit, tree.Restore(checkpoint.patch, stop));
-  YBIS_ASSIGN_FAULT(kGit, patch, tree.Snapshot(stop));
-  if (patch == checkpoint.patch) return {};
-  return FaultUnexpected(
-      FaultOf(FaultSource::kWorkspace,
-              Fail(ErrorCode::kInternal, "the worktree does not come back to the approved patch").value()));
+/// A model's text for the message's body: without control characters, and without lines that read like the
+/// ones in which the runner tells whose the change is and who approved it.
+std::string Body(const std::string& text) {
+  static const RE2 kOwnLine(R"((?i)^\s*ybis-[a-z-]+\s*:)");
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::string line = text.substr(at, end - at);
+    std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    if (!RE2::PartialMatch(line, kOwnLine)) out += line + '\n';
+    at = end + 1;
+  }
+  while (!out.empty() && out.back() == '\n') out.pop_back();
+  return out;
 }
 
 /// Another runner may have taken over while this one slept: ask before what cannot be taken back.
@@ -62,7 +68,7 @@ std::string DeliveryBranch(const api::RunOrder& order) {
 std::string CommitMessage(const api::RunOrder& order, const api::Checkpoint& checkpoint) {
   std::string message = Subject(order.spec.title.empty() ? order.spec.objective : order.spec.title) + "\n\n";
   const json plan = checkpoint.state->value("planner", json::object());
-  const std::string summary = plan.is_object() ? plan.value("summary", std::string()) : "";
+  const std::string summary = Body(plan.is_object() ? plan.value("summary", std::string()) : "");
   if (!summary.empty()) message += summary + "\n\n";
   message +=
       fmt::format("Ybis-Task: {}/{}\nYbis-Run: {}\n", order.task_namespace, order.task_name, order.run_id);
@@ -78,11 +84,13 @@ Outcome<Delivered> Deliver(const api::RunOrder& order, const api::Checkpoint& ch
                            RunApi& api, Journal& journal, Clock& clock, int64_t epoch, std::stop_token stop) {
   Delivered out{.branch = DeliveryBranch(order)};
   YBIS_TRY_FAULT(kGit, git::CheckBranchName(out.branch));
-  YBIS_PASS(EnsurePatch(checkpoint, tree, stop));
   const git::Signature who{.name = "YBIS", .email = "runner@ybis.dev", .time = ApprovedAt(checkpoint)};
-  YBIS_ASSIGN_FAULT(
-      kGit, out.commit,
-      tree.Commit({.message = CommitMessage(order, checkpoint), .author = who, .committer = who}, stop));
+  YBIS_ASSIGN_FAULT(kGit, out.commit,
+                    tree.Commit({.message = CommitMessage(order, checkpoint),
+                                 .author = who,
+                                 .committer = who,
+                                 .patch = checkpoint.patch},
+                                stop));
   YBIS_PASS(ProveLease(api, clock, epoch, stop));
   YBIS_ASSIGN_FAULT(kGit, const git::PushResult pushed,
                     tree.Push(out.commit, out.branch, std::nullopt, stop));

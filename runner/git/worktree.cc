@@ -229,7 +229,8 @@ Result<std::string> Worktree::ReadBaseFileAt(std::string_view path, size_t max_b
 }
 
 Result<std::string> Worktree::Commit(const CommitRequest& request, std::stop_token stop) {
-  YBIS_ASSIGN(const std::string tree, state_->CurrentTree(std::move(stop)));
+  YBIS_ASSIGN(const std::string tree, request.patch ? state_->TreeWith(*request.patch, std::move(stop))
+                                                    : state_->CurrentTree(std::move(stop)));
   if (tree == state_->base_tree) {
     return Fail(ErrorCode::kInvalid, fmt::format("commit: nothing differs from {}", base_commit()));
   }

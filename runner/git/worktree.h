@@ -53,6 +53,7 @@ struct CommitRequest {
   std::string message;
   Signature author;
   Signature committer;
+  std::optional<std::string> patch = {};  ///< a Snapshot() to commit; none = what Diff() shows
 };
 
 /// A checkout of the base commit on its own branch. The worktree is read beneath the root's descriptor
@@ -103,8 +104,9 @@ class Worktree {
   /// Like ReadFileAt, of the base commit.
   Result<std::string> ReadBaseFileAt(std::string_view path, size_t max_bytes) const;
 
-  /// Commits what Diff() shows on top of the base commit and points the branch at it. Same content, message,
-  /// people and times: same commit. kInvalid when nothing changed. Returns the commit.
+  /// Commits the request's patch, or else what Diff() shows, on top of the base commit and points the branch
+  /// at it; of a patch no file of the worktree is read. Same content, message, people and times: same commit.
+  /// kInvalid when nothing changed. Returns the commit.
   Result<std::string> Commit(const CommitRequest& request, std::stop_token stop);
 
   /// Pushes a commit to the server; see BareRepository::Push.

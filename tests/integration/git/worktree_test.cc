@@ -110,6 +110,18 @@ TEST_F(WorktreeTest, LeavesIgnoredFilesOut) {
   for (const char* path : {"build", "none", "../x", ".git", "a.o/x"}) EXPECT_FALSE(tree_->Has(path)) << path;
 }
 
+TEST_F(WorktreeTest, CommitsAGivenPatchWhateverLiesInTheWorktree) {
+  Prepare({{"a.c", "x\n"}});
+  Write("a.c", "y\n");
+  const std::string patch = tree_->Snapshot({}).value();
+  CommitRequest request = SomeCommit();
+  const std::string expected = tree_->Commit(request, {}).value();
+  Write("a.c", "z\n");
+  Write("late.c", "z\n");
+  request.patch = patch;
+  EXPECT_EQ(tree_->Commit(request, {}).value(), expected);
+}
+
 TEST_F(WorktreeTest, SeesAChangeThatKeepsSizeAndTime) {
   Prepare({{"a.txt", "one\n"}});
   struct stat info {};
