@@ -14,10 +14,17 @@ namespace {
 
 using nlohmann::json;
 
-/// A new run that goes on from an earlier run's checkpoint and has not got beyond it.
+/// Of the run whose checkpoint it is: a rerun's first one is the earlier run's.
+constexpr const char* kRunId = "runId";
+
+/// A new run that goes on from an earlier run's checkpoint and has not got beyond it. Its own loop may come
+/// back to the node that it began with; then the checkpoint is its own.
 bool BeginsInTheMiddle(const api::ClaimResponse& claim) {
   const std::string& node = claim.order.spec.rerun_from;
-  return claim.checkpoint && !node.empty() && claim.checkpoint->next_node == node;
+  if (!claim.checkpoint || node.empty() || claim.checkpoint->next_node != node) return false;
+  if (!claim.checkpoint->state) return true;
+  const json run = claim.checkpoint->state->value(kRunState, json::object());
+  return !run.is_object() || run.value(kRunId, std::string()) != claim.order.run_id;
 }
 
 api::Checkpoint StartOf(const api::ClaimResponse& claim) {
@@ -26,6 +33,7 @@ api::Checkpoint StartOf(const api::ClaimResponse& claim) {
     api::Checkpoint checkpoint = *claim.checkpoint;
     json state = checkpoint.state ? *checkpoint.state : json::object();
     state.erase("usage");  // the earlier run paid that
+    state[kRunState][kRunId] = claim.order.run_id;
     checkpoint.state = std::make_shared<const json>(std::move(state));
     return checkpoint;
   }

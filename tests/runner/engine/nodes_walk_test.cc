@@ -180,6 +180,27 @@ TEST_F(NodesWalkTest, ThePlansSummaryCannotSayWhoApproved) {
       "Say hello\n\nAdd a script.\nFor ybis-users: all.\n\nYbis-Task: team/greet\nYbis-Run: 0123abcd-1");
 }
 
+/// A rerun from a node of a loop, whose loop comes back to that node and is interrupted there.
+TEST_F(NodesWalkTest, ARerunKeepsItsOwnUsageAtTheNodeItBeganWith) {
+  edits_ = {WriteEdit("hello.py", "print('hi')\n"), WriteEdit("hello.py", "print('hello')\n")};
+  commands_.run = PassesWhen("hello.py", "hello");
+  const auto die_after = [this](const std::string& last) {
+    core_.on_reported = [last](const std::string& node) {
+      if (node == last) throw Killed();
+    };
+    ExitCode code;
+    EXPECT_FALSE(RunUntilKilled(true, code));
+  };
+  die_after("execute");
+  core_.order.run_id = "0123abcd-2";
+  core_.order.spec.rerun_from = "verify";
+  die_after("repair");
+  ASSERT_EQ(core_.checkpoint->next_node, "verify");
+  core_.on_reported = nullptr;
+  ASSERT_EQ(RunOnce(true), ExitCode::kDone);
+  EXPECT_EQ((*core_.checkpoint->state)["usage"]["llmCalls"], 1);
+}
+
 TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
   Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b"}}, {"maxVisits", 2}},
        {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}}});
