@@ -70,18 +70,33 @@ std::function<int()> DieWith(pid_t runner) {
 }
 
 /// The private folder's path stands in the command lines that git hands to a shell (ssh, credential helper).
-bool IsPlainPath(const fs::path& path) {
+/// All can be quoted there but what ssh's options have no one way to quote.
+bool IsQuotable(const fs::path& path) {
   const std::string& text = path.native();
-  return path.is_absolute() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return std::isalnum(c) || c == '/' || c == '.' || c == '-' || c == '_' || c == '+';
+  return path.is_absolute() && std::none_of(text.begin(), text.end(), [](unsigned char c) {
+           return c < 0x20 || c == 0x7f || c == '"' || c == '\\' || c == '$';
          });
 }
 
+std::string ShellQuoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+/// -o NAME=PATH for ssh by way of a shell. ssh takes blanks for ends of names and % for marks of its own.
+std::string SshPath(std::string_view name, const fs::path& path) {
+  std::string value;
+  for (const char c : path.native()) value += c == '%' ? std::string("%%") : std::string(1, c);
+  return "-o " + ShellQuoted(fmt::format("{}=\"{}\"", name, value));
+}
+
 Status MakePrivateFolder(const fs::path& folder) {
-  if (!IsPlainPath(folder)) {
+  if (!IsQuotable(folder)) {
     return Fail(
         ErrorCode::kInvalid,
-        fmt::format("git: the private folder '{}' must be an absolute path of letters, digits and / . - _ +",
+        fmt::format("git: the private folder '{}' must be an absolute path without control characters, "
+                    "\", \\ and $",
                     folder.string()));
   }
   std::error_code error;
@@ -179,7 +194,8 @@ Status LayHttps(const Settings& settings, const RepositoryUrl& url, const GitCre
   const std::string line = fmt::format("{}{}:{}@{}\n", origin.substr(0, host), PercentEncode(user),
                                        PercentEncode(credentials.password), origin.substr(host));
   YBIS_ASSIGN(const fs::path store, access.Lay(settings.private_dir, line));
-  access.configuration.push_back(fmt::format("credential.{}.helper=store --file={}", origin, store.string()));
+  access.configuration.push_back(
+      fmt::format("credential.{}.helper=store --file={}", origin, ShellQuoted(store.native())));
   return {};
 }
 
@@ -188,12 +204,12 @@ Status LaySsh(const Settings& settings, const GitCredentials& credentials, Acces
   YBIS_ASSIGN(const fs::path hosts, access.Lay(settings.private_dir, credentials.known_hosts));
   access.environment["GIT_SSH_VARIANT"] = "ssh";
   access.environment["GIT_SSH_COMMAND"] = fmt::format(
-      "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile={} "
-      "-o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o IdentityFile={} -o IdentitiesOnly=yes "
+      "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes {} "
+      "-o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no {} -o IdentitiesOnly=yes "
       "-o IdentityAgent=none -o PreferredAuthentications=publickey -o ForwardAgent=no -o "
       "ClearAllForwardings=yes "
       "-o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 -o LogLevel=ERROR",
-      hosts.string(), key.string());
+      SshPath("UserKnownHostsFile", hosts), SshPath("IdentityFile", key));
   return {};
 }
 

@@ -59,6 +59,18 @@ TEST_F(OpenRepository, OpensAFolderOfAnotherUser) {
   EXPECT_EQ(bare->base_commit(), commit);
 }
 
+TEST_F(OpenRepository, WorksFromAFolderOfAnyName) {
+  const std::string commit = server_->CreateRepository(Name(), {{"a", "1"}}).value();
+  const std::filesystem::path odd = volume_.path() / "Zoë's 100%h @home; `x`";
+  std::filesystem::create_directories(odd);
+  const GitProgram program = Program(odd);
+  OpenRequest request = Request();
+  request.directory = odd / "repo.git";
+  const auto bare = BareRepository::Open(program, request, Right(), {});
+  ASSERT_TRUE(bare) << bare.error().message;
+  EXPECT_EQ(bare->base_commit(), commit);
+}
+
 TEST_F(OpenRepository, TakesBranchesTagsAndCommits) {
   const std::string first = server_->CreateRepository(Name(), {{"a", "1"}}).value();
   const std::string second = server_->AddCommit(Name(), "feature/x", {{"a", "2"}}).value();

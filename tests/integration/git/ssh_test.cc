@@ -31,6 +31,18 @@ TEST_F(OpenOverSsh, FetchesAndPushesWithKeyAndKnownHosts) {
   EXPECT_TRUE(std::filesystem::is_empty(volume_.path() / "private"));
 }
 
+TEST_F(OpenOverSsh, WorksFromAFolderOfAnyName) {
+  const std::string commit = server_->CreateRepository(Name(), {{"a", "1"}}).value();
+  const std::filesystem::path odd = volume_.path() / "Zoë's 100%h @home; `x`";
+  std::filesystem::create_directories(odd);
+  const GitProgram program = Program(odd);
+  OpenRequest request = SshRequest();
+  request.directory = odd / "repo.git";
+  const auto bare = BareRepository::Open(program, request, Key(), {});
+  ASSERT_TRUE(bare) << bare.error().message;
+  EXPECT_EQ(bare->base_commit(), commit);
+}
+
 TEST_F(OpenOverSsh, RefusesAnUnknownOrChangedHostKey) {
   server_->CreateRepository(Name(), {{"a", "1"}}).value();
   GitCredentials wrong = Key();

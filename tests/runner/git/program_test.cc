@@ -65,9 +65,9 @@ TEST(GitProgram, RemovesSecretsThatAKilledAttemptLeft) {
   EXPECT_FALSE(std::filesystem::exists(secret));
 }
 
-TEST(GitProgram, RefusesAFolderThatAShellWouldMisread) {
+TEST(GitProgram, RefusesAFolderThatSshWouldMisread) {
   Settings settings;
-  for (const char* path : {"/tmp/a b", "/tmp/a;b", "/tmp/$(x)", "relative", ""}) {
+  for (const char* path : {"/tmp/a\nb", "/tmp/a\"b", "/tmp/a\\b", "/tmp/$(x)", "relative", ""}) {
     settings.private_dir = path;
     const auto program = GitProgram::Create(settings);
     ASSERT_FALSE(program) << path;
