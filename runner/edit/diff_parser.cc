@@ -81,6 +81,15 @@ std::optional<std::string> Unquoted(std::string_view name) {
   return std::nullopt;
 }
 
+/// The file that git's header names, for people: which of its blanks stands between the names may be unclear.
+std::string HeaderName(std::string_view header) {
+  const size_t at = header.rfind(header.ends_with('"') ? " \"b/" : " b/");
+  if (at == std::string_view::npos) return std::string(header);
+  std::string name = Unquoted(header.substr(at + 1)).value_or(std::string(header));
+  if (name.starts_with("b/")) name.erase(0, 2);
+  return name;
+}
+
 class DiffParser {
  public:
   explicit DiffParser(std::string_view text) : lines_(text) {}
@@ -107,11 +116,14 @@ class DiffParser {
 
  private:
   Unexpected Bad(std::string_view what) const {
-    return Fail(ErrorCode::kInvalid, fmt::format("diff, line {}: {}", lines_.number() + 1, what));
+    constexpr size_t kMaxName = 300;
+    const std::string of = name_.empty() ? "" : fmt::format(" ({})", name_.substr(0, kMaxName));
+    return Fail(ErrorCode::kInvalid, fmt::format("diff, line {}{}: {}", lines_.number() + 1, of, what));
   }
 
   void Begin() {
     file_ = {};
+    name_.clear();
     git_rename_ = false;
     has_names_ = false;
   }
@@ -120,6 +132,7 @@ class DiffParser {
     Begin();
     std::string_view header = WithoutCr(lines_.Next());
     Take(header, "diff --git ");
+    name_ = HeaderName(header);
     while (!lines_.done()) {
       const std::string_view line = WithoutCr(lines_.Peek());
       if (line.starts_with("diff --git ") || line.starts_with("@@ ")) break;
@@ -191,6 +204,7 @@ class DiffParser {
     const auto old_path = Unquoted(old_name);
     const auto new_path = Unquoted(new_name);
     if (!old_path || !new_path) return Bad("the quoted name is broken");
+    if (name_.empty()) name_ = *new_path == kDevNull ? *old_path : *new_path;
     lines_.Next();
     has_names_ = true;
     return SetNames(*old_path, *new_path);
@@ -307,6 +321,7 @@ class DiffParser {
   LineReader lines_;
   std::vector<FileDiff> files_;
   FileDiff file_;
+  std::string name_;  ///< of the file that is read, for messages; may be empty
   bool git_rename_ = false;
   bool has_names_ = false;
   size_t line_count_ = 0;

@@ -53,10 +53,13 @@ TEST(ParseDiff, ReadsGitsForm) {
 TEST(ParseDiff, RefusesWhatIsNoTextFile) {
   EXPECT_THAT(
       ErrorOf("diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc\n"),
-      HasSubstr("symbolic links"));
+      HasSubstr("line 2 (l): symbolic links"));
   EXPECT_THAT(ErrorOf("diff --git a/l b/l\nindex 1..2 120000\n--- a/l\n+++ b/l\n@@ -1 +1 @@\n-a\n+b\n"),
               HasSubstr("symbolic links"));
-  EXPECT_THAT(ErrorOf("diff --git a/s b/s\nnew file mode 160000\n"), HasSubstr("submodules"));
+  EXPECT_THAT(ErrorOf("diff --git a/s b/s\nnew file mode 160000\n"), HasSubstr("(s): submodules"));
+  EXPECT_THAT(ErrorOf("diff --git a/fine b/fine\n--- a/fine\n+++ b/fine\n@@ -1 +1 @@\n-a\n+b\n"
+                      "diff --git \"a/\\303\\244 b/x\" \"b/\\303\\244 b/x\"\nBinary files differ\n"),
+              HasSubstr("(ä b/x): binary"));
   EXPECT_THAT(ErrorOf("diff --git a/b b/b\nindex 1..2 100644\nGIT binary patch\nliteral 1\n"),
               HasSubstr("binary"));
   EXPECT_THAT(ErrorOf("diff --git a/b b/b\nBinary files a/b and b/b differ\n"), HasSubstr("binary"));
