@@ -17,7 +17,8 @@ class HealthMonitor;
 /// One thing that must hold before this process can be of use.
 struct ReadyCheck {
   std::string name;
-  std::function<Status(std::stop_token)> check;  ///< quick; called for each probe
+  /// Called for each probe; stopped when it has no answer within 1 s.
+  std::function<Status(std::stop_token)> check;
 };
 
 /// Adds the routes; what they refer to must outlive the server. /readyz answers 503 and names what is

@@ -11,6 +11,7 @@
 #include "control/health_checks.h"
 #include "control/health_routes.h"
 #include "control/metrics.h"
+#include "http/client.h"
 #include "http/server.h"
 #include "tests/support/temp_dir.h"
 
@@ -189,6 +190,35 @@ TEST(HealthRoutes, NamesWhatIsMissing) {
   ready = true;
   EXPECT_EQ(get("/readyz").status, 200);
   EXPECT_NE(get("/metrics").body.find("process_resident_memory_bytes"), std::string::npos);
+}
+
+TEST(HealthRoutes, AnswerLivezWhileEveryCheckHangs) {
+  Metrics metrics;
+  http::Router router;
+  AddHealthRoutes(router, metrics, {{"database", [](std::stop_token stop) -> Status {
+                                       SystemClock().SleepFor(1min, stop);
+                                       return Fail(ErrorCode::kCancelled, "stopping");
+                                     }}});
+  const auto server = std::move(*ServeHealth({.address = "127.0.0.1"}, std::move(router)));
+  const std::string url = fmt::format("http://127.0.0.1:{}", server->Port());
+  http::Client client({});
+  std::vector<std::jthread> probes;
+  std::atomic<int> answered{0};
+  for (int i = 0; i < 6; ++i) {
+    probes.emplace_back([&] {
+      const auto ready = client.Send({.url = url + "/readyz"}, {});
+      if (ready && ready->status == 503 && ready->body == "[-] database: no answer in time\n") ++answered;
+    });
+  }
+  std::this_thread::sleep_for(200ms);
+  const auto before = std::chrono::steady_clock::now();
+  const auto live = client.Send({.url = url + "/livez"}, {});
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 800ms);
+  ASSERT_TRUE(live) << live.error().message;
+  EXPECT_EQ(live->status, 200);
+  probes.clear();
+  EXPECT_EQ(answered, 6);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 30s) << "a check is told to stop";
 }
 
 }  // namespace

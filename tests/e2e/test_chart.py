@@ -52,3 +52,12 @@ def test_operator_has_no_rights_beyond_its_work():
                        ("create", "ybisapprovals"), ("patch", "ybisapprovals"), ("delete", "ybisapprovals")]:
         assert kubectl("auth", "can-i", verb, what, who, namespace="ybis-demo", check=False).stdout.strip() == "no", (verb, what)
     assert kubectl("auth", "can-i", "create", "jobs", who, namespace="ybis-demo").stdout.strip() == "yes"
+
+
+def rendered(kind, *argv):
+    return [o for o in yaml.safe_load_all(template(*argv).stdout) if o and o["kind"] == kind]
+
+
+def test_probes_wait_longer_than_the_answer_takes():
+    container = rendered("Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+    assert all(container[f"{probe}Probe"]["timeoutSeconds"] >= 2 for probe in ("liveness", "readiness", "startup"))
