@@ -42,14 +42,10 @@ Result<Connection> InClusterConnection(const Environment& env, Clock& clock,
   }
   Connection connection;
   connection.source = "in-cluster";
-  if (host.find(':') != std::string::npos) {
-    return Fail(
-        ErrorCode::kUnsupported,
-        fmt::format("KUBERNETES_SERVICE_HOST: IPv6 address {} is not supported; set it to a DNS name of the "
-                    "API server, e.g. kubernetes.default.svc",
-                    host));
-  }
-  connection.server = fmt::format("https://{}:{}", host, port);
+  // URLs with IPv6 addresses are refused (http/url.h). Every cluster's API server has this name, and its
+  // certificate covers it.
+  const bool ipv6 = host.find(':') != std::string::npos;
+  connection.server = fmt::format("https://{}:{}", ipv6 ? "kubernetes.default.svc" : host, port);
   connection.tls.system_roots = false;
   connection.tls.ca_file = directory / "ca.crt";
   YBIS_TRY(ReadFile(connection.tls.ca_file));
