@@ -58,6 +58,15 @@ def rendered(kind, *argv):
     return [o for o in yaml.safe_load_all(template(*argv).stdout) if o and o["kind"] == kind]
 
 
+def test_secrets_with_any_name_are_mounted():
+    names = ["model.keys", "k" * 200]
+    pod = rendered("Deployment", "--set", "secretMounts={%s}" % ",".join(names))[0]["spec"]["template"]["spec"]
+    volumes = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+    mounts = {m["mountPath"]: volumes[m["name"]] for m in pod["containers"][0]["volumeMounts"] if m["name"] in volumes}
+    assert mounts.items() >= {f"/etc/ybis/secrets/{n}": n for n in names}.items()
+    assert all(len(v) <= 63 and "." not in v for v in volumes)
+
+
 def test_probes_wait_longer_than_the_answer_takes():
     container = rendered("Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
     assert all(container[f"{probe}Probe"]["timeoutSeconds"] >= 2 for probe in ("liveness", "readiness", "startup"))
