@@ -58,6 +58,25 @@ def rendered(kind, *argv):
     return [o for o in yaml.safe_load_all(template(*argv).stdout) if o and o["kind"] == kind]
 
 
+def runner_policies(*argv):
+    return {o["metadata"]["namespace"]: o["spec"]["egress"] for o in rendered("NetworkPolicy", *argv) if o["metadata"]["name"] == "ybis-runner"}
+
+
+def test_runners_of_the_watched_namespace_get_the_network_policy():
+    assert set(runner_policies("--set", "watchNamespace=team-a")) == {SYSTEM, "team-a", "ybis-demo"}
+
+
+def test_runners_ask_the_clusters_dns_and_leave_out_what_is_excepted():
+    argv = ["--values", "charts/ybis/values.yaml", "--set", "networkPolicy.git.except={10.0.0.0/8,fd00::/8}"]
+    _, dns, git = runner_policies(*argv)[SYSTEM]
+    assert {p["port"] for p in dns["ports"]} == {53}
+    assert dns["to"][0]["podSelector"] and dns["to"][0]["namespaceSelector"]
+    assert [p["port"] for p in git["ports"]] == [443, 22]
+    assert [b["ipBlock"] for b in git["to"]] == [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}, {"cidr": "::/0", "except": ["fd00::/8"]}]
+    anywhere = runner_policies(*argv, "--set-json", "networkPolicy.dns.to=[]")[SYSTEM][1]
+    assert "to" not in anywhere
+
+
 def test_secrets_with_any_name_are_mounted():
     names = ["model.keys", "k" * 200]
     pod = rendered("Deployment", "--set", "secretMounts={%s}" % ",".join(names))[0]["spec"]["template"]["spec"]

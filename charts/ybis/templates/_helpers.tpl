@@ -56,3 +56,13 @@ app.kubernetes.io/component: backup
 {{- $runner := dict "image" (include "ybis.runnerImage" .) "imageAllow" .Values.runner.imageAllow -}}
 {{- toYaml (mergeOverwrite (dict "runner" $runner) (deepCopy .Values.config)) -}}
 {{- end -}}
+
+{{- define "ybis.dnsEgress" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+  {{- with .Values.networkPolicy.dns.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
