@@ -99,7 +99,7 @@ Result<ApprovalDecisionSpec> ParseApprovalSpec(const json& object, const std::st
   spec.decision = ReadDecision(reader);
   spec.reason = Optional(reader, "reason", 1024);
   spec.feedback = Optional(reader, "feedback", 8192);
-  spec.approver = Required(reader, "approver", 256);
+  spec.approver = Required(reader, "approver", 512);
   CheckTexts(reader, spec);
   YBIS_TRY(reader.Finish());
   return spec;

@@ -13,6 +13,7 @@ namespace {
 using api::DecisionKind;
 
 constexpr size_t kMaxName = 256;
+constexpr size_t kMaxApprover = 4 * 512;  // 512 characters: a service account's name alone may have 339
 constexpr size_t kMaxReason = 4096;
 constexpr size_t kMaxFeedback = 32 * 1024;
 
@@ -107,7 +108,7 @@ Status CheckRequest(const ApprovalRequest& request) {
   YBIS_TRY(CheckText("key", request.key, 1, kMaxName));
   YBIS_TRY(CheckText("runID", request.run_id, 1, kMaxName));
   YBIS_TRY(CheckText("subjectDigest", request.subject_digest, 1, kMaxName));
-  YBIS_TRY(CheckText("approver", request.approver, 1, kMaxName));
+  YBIS_TRY(CheckText("approver", request.approver, 1, kMaxApprover));
   YBIS_TRY(CheckText("reason", request.reason, 0, kMaxReason));
   return CheckText("feedback", request.feedback, 0, kMaxFeedback);
 }

@@ -50,7 +50,7 @@ TEST(ParseApprovalSpec, WantsAReasonToRejectAndFeedbackToRevise) {
 
 TEST(ParseApprovalSpec, KeepsTheBoundsOfTheSchema) {
   for (const auto& [field, max] :
-       {std::pair("approver", 256), {"reason", 1024}, {"feedback", 8192}, {"runID", 128}}) {
+       {std::pair("approver", 512), {"reason", 1024}, {"feedback", 8192}, {"runID", 128}}) {
     EXPECT_NE(ProblemWith(Spec({{field, std::string(4 * max + 1, 'x')}})), "") << field;
     EXPECT_EQ(ProblemWith(Spec({{field, std::string(max, 'x')}})), "") << field;
     EXPECT_NE(ProblemWith(Spec({{field, std::string("a\0b", 3)}})), "") << field;

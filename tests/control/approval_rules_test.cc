@@ -81,7 +81,7 @@ TEST(JudgeDecision, RefusesWhatCannotBeDone) {
 
 TEST(CheckRequest, NamesTheFieldThatIsWrong) {
   EXPECT_TRUE(CheckRequest(By("ada")));
-  EXPECT_EQ(CheckRequest(By("")).error().message, "approver: must have 1 to 256 bytes");
+  EXPECT_EQ(CheckRequest(By("")).error().message, "approver: must have 1 to 2048 bytes");
   ApprovalRequest request = By("ada");
   request.feedback.assign(40'000, 'x');
   EXPECT_EQ(CheckRequest(request).error().message, "feedback: must have 0 to 32768 bytes");
