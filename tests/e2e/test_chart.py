@@ -89,3 +89,11 @@ def test_secrets_with_any_name_are_mounted():
 def test_probes_wait_longer_than_the_answer_takes():
     container = rendered("Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
     assert all(container[f"{probe}Probe"]["timeoutSeconds"] >= 2 for probe in ("liveness", "readiness", "startup"))
+
+
+def test_operator_asks_for_no_verb_that_it_does_not_use():
+    rules = [(set(rule["resources"]), set(rule["verbs"])) for kind in ("Role", "ClusterRole") for o in rendered(kind)
+             if o["metadata"]["name"].startswith("ybis-operator") for rule in o["rules"]]
+    for resource in ("leases", "secrets", "events"):
+        assert all("patch" not in verbs for resources, verbs in rules if resource in resources), resource
+    assert not [resources for resources, _ in rules if "ybistasks/finalizers" in resources]
