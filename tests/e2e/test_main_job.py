@@ -72,8 +72,8 @@ def test_kubectl_wait_get_and_describe_tell_the_story():
 def test_conditions_follow_kstatus():
     wait_end("hello")
     assert condition("hello", "Accepted")["status"] == "True"
-    assert condition("hello", "Reconciling").get("status", "False") == "False"
-    assert condition("hello", "Stalled").get("status", "False") == "False"
+    assert condition("hello", "Reconciling")["status"] == "False"
+    assert condition("hello", "Stalled")["status"] == "False"
     assert status("hello")["observedGeneration"] == get("ybistask", "hello")["metadata"]["generation"]
 
 

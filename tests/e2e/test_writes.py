@@ -25,6 +25,8 @@ def writes_since(offset):
     with audit_log().open("rb") as log:
         log.seek(offset)
         for line in log:
+            if not line.endswith(b"\n"):
+                break  # the API server is writing it
             entry = json.loads(line)
             reference = entry.get("objectRef", {})
             if entry["user"]["username"] == USER and entry["verb"] in WRITES and entry["stage"] == "ResponseComplete":
