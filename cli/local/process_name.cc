@@ -16,6 +16,15 @@ std::string HostName() {
   return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }
 
+/// Which start of which machine this is: hosts may share a name, and all of them the first process
+/// namespace's number. Empty when the kernel does not tell.
+std::string BootId() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  file >> id;
+  return id;
+}
+
 std::string PidNamespace() {
   std::error_code error;
   const std::string link = std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
@@ -63,14 +72,15 @@ bool IsNumber(const std::string& text) {
 
 std::string ThisProcessName() {
   const std::string pid = std::to_string(::getpid());
-  return fmt::format("{}/{}/{}/{}", HostName(), PidNamespace(), pid, StartOf(pid));
+  return fmt::format("{}/{}/{}/{}/{}", HostName(), BootId(), PidNamespace(), pid, StartOf(pid));
 }
 
 bool IsGone(const std::string& name) {
   const auto parts = Split(name);
-  if (parts.size() != 4 || !IsNumber(parts[2]) || !IsNumber(parts[3])) return false;
-  if (parts[0] != HostName() || parts[1] != PidNamespace()) return false;
-  return StartOf(parts[2]) != parts[3];
+  if (parts.size() != 5 || !IsNumber(parts[3]) || !IsNumber(parts[4])) return false;
+  if (parts[0] != HostName() || parts[2] != PidNamespace()) return false;
+  if (parts[1].empty() || parts[1] != BootId()) return false;
+  return StartOf(parts[3]) != parts[4];
 }
 
 }  // namespace ybis::cli

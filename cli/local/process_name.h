@@ -4,10 +4,10 @@
 
 namespace ybis::cli {
 
-/// "host/pid namespace/pid/start time": never given out twice.
+/// "host/boot id/pid namespace/pid/start time": never given out twice.
 std::string ThisProcessName();
-/// Whether a name is of this machine and namespace, and its process is no more. False for anything it cannot
-/// know.
+/// Whether a name is of this machine since it was last started, and of this namespace, and its process is no
+/// more. False for anything it cannot know.
 bool IsGone(const std::string& name);
 
 }  // namespace ybis::cli

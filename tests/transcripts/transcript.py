@@ -37,7 +37,7 @@ PATTERNS = [
     (r"git version [0-9.]+", "git version VERSION"),
     (r"\bat version \d+", "at version N"),
     (r"VERSION +NAME +APPLIED\n(\d+ +\w+ +TIMESTAMP\n)+", "VERSION  NAME  APPLIED\nN  NAME  TIMESTAMP\n"),
-    (r"\S+/\d{10}/\d+/\d+", "HOLDER"),
+    (r"\S+/UUID/\d{10}/\d+/\d+", "HOLDER"),
     (r"(\$ROOT\S*) {2,}", r"\1  "),
     (r"\blocal:[a-z_][a-z0-9_-]*", "local:USER"),
     (r'("?size"?: )\d+', r"\1N"),

@@ -41,7 +41,16 @@ TEST(ProcessName, IsGoneWithAnotherStartTime) {
   std::string name = ThisProcessName();
   EXPECT_TRUE(IsGone(name + "1"));
   EXPECT_FALSE(IsGone("elsewhere" + name)) << "another machine's processes cannot be judged";
-  for (const char* other : {"", "local", "a/b/c", "pod-uid", "a/b/c/d"}) EXPECT_FALSE(IsGone(other)) << other;
+  for (const char* other : {"", "local", "a/b/c", "pod-uid", "a/b/c/d", "a/b/c/d/e"})
+    EXPECT_FALSE(IsGone(other)) << other;
+}
+
+TEST(ProcessName, CannotJudgeAMachineOfTheSameName) {
+  std::string name = ThisProcessName();
+  const size_t boot = name.find('/') + 1;
+  ASSERT_EQ(name.find('/', boot) - boot, 36U) << name;
+  name[boot] = name[boot] == '0' ? '1' : '0';
+  EXPECT_FALSE(IsGone(name + "1"));
 }
 
 TEST(FindRunner, TakesTheNamedOneOrSaysWhereItLooked) {
