@@ -1,6 +1,11 @@
 // ybis db start, stop, status, migrate, rollback.
+#include <unistd.h>
+
+#include <iostream>
 
 #include "base/log.h"
+#include "cli/local/backup/create.h"
+#include "cli/local/backup/restore.h"
 #include "cli/local/postgres_keeper.h"
 #include "cli/local/session.h"
 #include "cli/signals.h"
@@ -122,15 +127,71 @@ int Migrate(Context& context, const BackendOptions& options) {
   return Report(context, store::Migrator(*database->pool).Up(signals.token()), "applied");
 }
 
-int Rollback(Context& context, const BackendOptions& options, int64_t count) {
+struct RollbackOptions {
+  BackendOptions backend;
+  int64_t count = 1;
+  bool force = false;
+  bool yes = false;
+};
+
+/// kExitOk when it may be done.
+int AskForRollback(Context& context, const RollbackOptions& options) {
+  if (options.yes) return kExitOk;
+  if (::isatty(STDIN_FILENO) != 1) {
+    context.err << "error: a rollback drops what the undone migrations hold; --yes says that it may\n";
+    return kExitUsage;
+  }
+  context.err << fmt::format(
+      "This undoes the newest {} and drops what came with it, and all that it holds. A safety backup is made "
+      "first. Go on? [y/N] ",
+      options.count == 1 ? "migration" : fmt::format("{} migrations", options.count));
+  std::string answer;
+  std::getline(std::cin, answer);
+  if (answer == "y" || answer == "Y" || answer == "yes") return kExitOk;
+  context.err << "nothing was changed\n";
+  return kExitFailed;
+}
+
+/// A backup of the database as it is; an empty path when it was never migrated. Refused while runs are under
+/// way: they could write no more.
+Result<std::filesystem::path> SaveBeforeRollback(const OpenDatabase& database, bool force,
+                                                 std::stop_token stop) {
+  const BackupSite site{TheseFolders(ThisEnvironment()), database.url, *database.pool, NoProgress};
+  YBIS_TRY(PrepareData(site.folders));
+  YBIS_TRY(EndBrokenRestore(site, stop));
+  if (!force) {
+    YBIS_ASSIGN(const auto live, LiveLease(site.pool, stop));
+    if (live) {
+      return Fail(
+          ErrorCode::kConflict,
+          fmt::format("runs are under way ({}): stop the workers (`ybis worker status` shows them), or "
+                      "roll back with --force; nothing was changed",
+                      *live));
+    }
+  }
+  YBIS_ASSIGN(const auto folder, BackupFolder::Open(site.Backups()));
+  const CreateRequest request{.configs = false, .index = false, .safety = true};
+  auto made = CreateBackup(site, folder, request, std::move(stop));
+  if (made) return std::move(made->path);
+  if (made.error().code == ErrorCode::kNotFound) return std::filesystem::path();
+  return FailIn("no safety backup could be made, so nothing was changed", std::move(made).error());
+}
+
+int Rollback(Context& context, const RollbackOptions& options) {
+  if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
+    return Explain(context, backend.error());
+  if (const int answer = AskForRollback(context, options); answer != kExitOk) return answer;
   StopOnSignals signals;
-  const auto database = OpenAny(options, signals.token());
+  const auto database = OpenAny(options.backend, signals.token());
   if (!database) return Explain(context, database.error());
+  const auto saved = SaveBeforeRollback(*database, options.force, signals.token());
+  if (!saved) return Explain(context, saved.error());
+  if (!saved->empty()) context.err << fmt::format("what was there before: {}\n", saved->string());
   if (database->place.url.empty()) {
     context.err
         << "note: the next command of this version of ybis applies them to the private server again\n";
   }
-  return Report(context, store::Migrator(*database->pool).Down(count, signals.token()), "undone");
+  return Report(context, store::Migrator(*database->pool).Down(options.count, signals.token()), "undone");
 }
 
 using Action = int (*)(Context&, const BackendOptions&);
@@ -165,6 +226,19 @@ void AddSimple(Command verb, Context& context, const char* name, const char* hel
   });
 }
 
+void AddRollback(Command verb, Context& context) {
+  Command rollback =
+      verb.Add("rollback", "Undo the newest migrations, and drop what they hold; after a safety backup");
+  auto options = std::make_shared<RollbackOptions>();
+  rollback.Option("N", options->count, "How many").Required().Between(1, 1000);
+  rollback.Switch("--force", options->force, "Even while runs are under way");
+  rollback.Switch("-y,--yes", options->yes, "Do not ask");
+  AddBackendOptions(rollback, options->backend);
+  rollback.Footer("Examples:\n  ybis db rollback 1\n  ybis db rollback 1 --yes");
+  rollback.OnParsed(
+      [&context, options] { context.action = [&context, options] { return Rollback(context, *options); }; });
+}
+
 }  // namespace
 
 void AddDb(Command app, Context& context) {
@@ -175,15 +249,7 @@ void AddDb(Command app, Context& context) {
   AddSimple(verb, context, "status", "Show where the database is and which migrations are applied", Show);
   AddSimple(verb, context, "migrate", "Apply what is pending", Migrate);
   AddKeep(verb, context);
-  Command rollback = verb.Add("rollback", "Undo the newest migrations");
-  auto options = std::make_shared<BackendOptions>();
-  auto count = std::make_shared<int64_t>(1);
-  rollback.Option("N", *count, "How many").Required().Between(1, 1000);
-  AddBackendOptions(rollback, *options);
-  rollback.Footer("Example:\n  ybis db rollback 1");
-  rollback.OnParsed([&context, options, count] {
-    context.action = [&context, options, count] { return Rollback(context, *options, *count); };
-  });
+  AddRollback(verb, context);
 }
 
 }  // namespace ybis::cli

@@ -107,7 +107,7 @@ def test_workflows(machine, transcript):
 
 def test_database(transcript):
     for words in [["db", "status"], ["db", "migrate"], ["db", "start"], ["db", "rollback", "0"], ["db", "rollback", "many"],
-                  ["version"]]:
+                  ["db", "rollback", "1"], ["version"]]:
         transcript.run(*words)
     transcript.check("database")
 

@@ -1,5 +1,7 @@
 #include "cli/local/backup/backup_site.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "store/system_journal.h"
@@ -10,6 +12,17 @@ Result<int64_t> ServerVersion(store::Pool& pool, std::stop_token stop) {
   YBIS_ASSIGN(const auto rows, pool.Execute("SELECT current_setting('server_version_num')::bigint", {},
                                             std::move(stop), store::InDoubt::kRepeat));
   return rows[0].Int(0);
+}
+
+Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop) {
+  YBIS_ASSIGN(const auto there,
+              pool.Execute("SELECT to_regclass('leases') IS NOT NULL", {}, stop, store::InDoubt::kRepeat));
+  if (!there[0].Bool(0)) return std::nullopt;
+  YBIS_ASSIGN(const auto rows,
+              pool.Execute("SELECT run_id, holder FROM leases WHERE expires > now() ORDER BY 1 LIMIT 1", {},
+                           std::move(stop), store::InDoubt::kRepeat));
+  if (rows.empty()) return std::nullopt;
+  return fmt::format("run {} by {}", rows[0].Text(0), rows[0].Text(1));
 }
 
 std::vector<std::string> ConfigRoots(bool secrets) {

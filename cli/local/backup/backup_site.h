@@ -1,5 +1,7 @@
 #pragma once
 // What a backup is made of and restored to: this user's folders and the database.
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,9 @@ struct BackupSite {
 
 /// The server's version as server_version_num gives it.
 Result<int64_t> ServerVersion(store::Pool& pool, std::stop_token stop);
+
+/// A run whose lease lives, and who holds it: "run R by W". None where the database was never migrated.
+Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop);
 
 /// The names below the settings folder that "configs" has; secrets only on demand.
 std::vector<std::string> ConfigRoots(bool secrets);

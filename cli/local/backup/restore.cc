@@ -24,12 +24,6 @@ using store::InDoubt;
 
 constexpr int kTries = 3;
 
-Result<bool> IsThere(store::Pool& pool, const std::string& table) {
-  YBIS_ASSIGN(const auto rows, pool.Execute("SELECT to_regclass($1) IS NOT NULL", {table}, std::stop_token{},
-                                            InDoubt::kRepeat));
-  return rows[0].Bool(0);
-}
-
 Unexpected UnderWay(std::string_view who) {
   return Fail(
       ErrorCode::kConflict,
@@ -39,13 +33,9 @@ Unexpected UnderWay(std::string_view who) {
 }
 
 Status CheckLeases(store::Pool& pool, std::stop_token stop) {
-  YBIS_ASSIGN(const bool there, IsThere(pool, "leases"));
-  if (!there) return {};
-  YBIS_ASSIGN(const auto rows,
-              pool.Execute("SELECT run_id, holder FROM leases WHERE expires > now() ORDER BY 1 LIMIT 1", {},
-                           std::move(stop), InDoubt::kRepeat));
-  if (rows.empty()) return {};
-  return UnderWay(fmt::format(" (run {} by {})", rows[0].Text(0), rows[0].Text(1)));
+  YBIS_ASSIGN(const auto live, LiveLease(pool, std::move(stop)));
+  if (live) return UnderWay(fmt::format(" ({})", *live));
+  return {};
 }
 
 /// Whether the database was restored: its journal came with the same commit. Waits for the lock that a
