@@ -142,6 +142,7 @@ class Restoration {
   }
 
   Status PrepareDatabase() {
+    YBIS_TRY(CheckUnderWay());
     const auto relations = store::MadeRelations();
     YBIS_ASSIGN(const int64_t version, ServerVersion(site_.pool, stop_));
     YBIS_ASSIGN(const PgTools tools, PgTools::Find(version));
@@ -152,8 +153,14 @@ class Restoration {
     YBIS_ASSIGN(const auto applied, site_.pool.Transact(read, stop_, InDoubt::kRepeat));
     YBIS_TRY(store::CheckHistory(applied, store::BuiltInMigrations(), "the database"));
     migrated_before_ = !applied.empty();
-    if (!request_.force) YBIS_TRY(CheckLeases(site_.pool, stop_));
+    YBIS_ASSIGN(intent_.database_id, DatabaseOf(site_.pool, stop_));
     const fs::path staging = StagingInData(site_.folders, intent_.id);
+  /// Neither rows nor folders are replaced under a living runner.
+  Status CheckUnderWay() {
+    if (request_.force || !(Has("database") || Has("workspaces"))) return {};
+    return CheckLeases(site_.pool, stop_);
+  }
+
     std::error_code error;
     fs::create_directories(staging, error);
     fs::permissions(staging, fs::perms::owner_all, error);
@@ -192,6 +199,7 @@ class Restoration {
         in_doubt_ = true;
         return FailIn("the server was lost during the restore; the next command ends or undoes it",
                       run.error());
+    if (!intent_.database) YBIS_TRY(CheckUnderWay());  // unpacking takes its time; the script looks itself
       }
       const std::string& why = run.error().message;
       if (why.find("runs are under way") != std::string::npos) return UnderWay("");

@@ -159,6 +159,21 @@ TEST(Backup, LiveLeasesRefuseARestoreUnlessForced) {
   EXPECT_EQ(site.Count("SELECT count(*) FROM runs"), 0);
 }
 
+TEST(Backup, WorkspacesAreNotSwappedUnderALivingRunnerUnlessForced) {
+  Site site;
+  site.dir.Write("data/runs/r1/runs/r1/artifacts/plan.json", "old");
+  const auto path = site.Create({.workspaces = true});
+  site.dir.Write("data/runs/r1/runs/r1/artifacts/plan.json", "new");
+  const std::string run_id = site.AddRun("live", false);
+  const auto refused = site.Restore(path, {"workspaces"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_NE(refused.error().message.find(run_id), std::string::npos) << refused.error().message;
+  EXPECT_EQ(Read(site.folders.data / "runs/r1/runs/r1/artifacts/plan.json"), "new");
+  ASSERT_TRUE(site.Restore(path, {"workspaces"}, true));
+  EXPECT_EQ(Read(site.folders.data / "runs/r1/runs/r1/artifacts/plan.json"), "old");
+}
+
 TEST(Backup, ARunnerOfTheReplacedDatabaseIsFencedOff) {
   Site site;
   const std::string run_id = site.AddRun("live", false);
