@@ -156,7 +156,7 @@ int Create(Context& context, const Options& options) {
   const auto site = OpenSiteOf(options.backend, signals.token());
   if (!site) return Explain(context, site.error());
   const BackupSite at{site->folders, site->url, *site->pool, ProgressTo(context.err)};
-  if (const Status ended = EndBrokenRestore(at, signals.token()); !ended)
+  if (const Status ended = EndBrokenRestore(at, signals.token(), OtherDatabase::kRefuse); !ended)
     return Explain(context, ended.error());
   if (site->ours) {
     const auto current = store::Migrator(*site->pool).Up(signals.token());

@@ -14,6 +14,13 @@ Result<int64_t> ServerVersion(store::Pool& pool, std::stop_token stop) {
   return rows[0].Int(0);
 }
 
+Result<std::string> DatabaseOf(store::Pool& pool, std::stop_token stop) {
+  YBIS_ASSIGN(const auto rows, pool.Execute("SELECT current_database(), system_identifier::text FROM "
+                                            "pg_control_system()",
+                                            {}, std::move(stop), store::InDoubt::kRepeat));
+  return fmt::format("{} of server {}", rows[0].Text(0), rows[0].Text(1));
+}
+
 Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop) {
   YBIS_ASSIGN(const auto there,
               pool.Execute("SELECT to_regclass('leases') IS NOT NULL", {}, stop, store::InDoubt::kRepeat));

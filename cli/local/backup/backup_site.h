@@ -26,6 +26,9 @@ struct BackupSite {
 /// The server's version as server_version_num gives it.
 Result<int64_t> ServerVersion(store::Pool& pool, std::stop_token stop);
 
+/// Which database it is, whatever address leads to it: "NAME of server ID", as the server itself tells.
+Result<std::string> DatabaseOf(store::Pool& pool, std::stop_token stop);
+
 /// A run whose lease lives, and who holds it: "run R by W". None where the database was never migrated.
 Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop);
 

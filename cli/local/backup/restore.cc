@@ -54,6 +54,19 @@ Result<bool> WasCommitted(store::Pool& pool, const std::string& id, std::stop_to
   return pool.Transact(work, std::move(stop), InDoubt::kRepeat);
 }
 
+/// Only the database that was being restored knows whether it was: another's answer would throw away what is
+/// staged. Empty when it is this one.
+Result<std::string> AboutAnother(const BackupSite& site, const RestoreIntent& intent, std::stop_token stop) {
+  if (!intent.database || intent.database_id.empty()) return std::string();
+  YBIS_ASSIGN(const std::string here, DatabaseOf(site.pool, std::move(stop)));
+  if (here == intent.database_id) return std::string();
+  return fmt::format(
+      "the restore of {} into database {} was broken off, and this is {}: the next command with that "
+      "database "
+      "(--database-url, DATABASE_URL) ends it; when it is gone for good, remove {}; nothing was changed",
+      intent.backup, intent.database_id, here, RestoreIntentFile(site.folders).string());
+}
+
 /// Sessions that others opened meanwhile may know the schema before its migration.
 Status EndOtherSessions(store::Pool& pool) {
   YBIS_TRY(
@@ -129,6 +142,7 @@ class Restoration {
 
   /// Everything that can be refused is refused here: nothing is replaced yet.
   Status Prepare() {
+    YBIS_TRY(CheckUnderWay());
     for (const std::string& component : report_.components) {
       if (component == "database") {
         YBIS_TRY(PrepareDatabase());
@@ -141,8 +155,13 @@ class Restoration {
     return {};
   }
 
+  /// Neither rows nor folders are replaced under a living runner.
+  Status CheckUnderWay() {
+    if (request_.force || !(Has("database") || Has("workspaces"))) return {};
+    return CheckLeases(site_.pool, stop_);
+  }
+
   Status PrepareDatabase() {
-    YBIS_TRY(CheckUnderWay());
     const auto relations = store::MadeRelations();
     YBIS_ASSIGN(const int64_t version, ServerVersion(site_.pool, stop_));
     YBIS_ASSIGN(const PgTools tools, PgTools::Find(version));
@@ -155,12 +174,6 @@ class Restoration {
     migrated_before_ = !applied.empty();
     YBIS_ASSIGN(intent_.database_id, DatabaseOf(site_.pool, stop_));
     const fs::path staging = StagingInData(site_.folders, intent_.id);
-  /// Neither rows nor folders are replaced under a living runner.
-  Status CheckUnderWay() {
-    if (request_.force || !(Has("database") || Has("workspaces"))) return {};
-    return CheckLeases(site_.pool, stop_);
-  }
-
     std::error_code error;
     fs::create_directories(staging, error);
     fs::permissions(staging, fs::perms::owner_all, error);
@@ -186,6 +199,7 @@ class Restoration {
 
   /// The deciding moment.
   Status Commit() {
+    if (!intent_.database) YBIS_TRY(CheckUnderWay());  // unpacking takes its time; the script looks itself
     YBIS_TRY(WriteIntent(site_.folders, intent_));
     if (!intent_.database) return {};
     YBIS_ASSIGN(const auto environment, store::ClientEnvironment(site_.database_url));
@@ -199,7 +213,6 @@ class Restoration {
         in_doubt_ = true;
         return FailIn("the server was lost during the restore; the next command ends or undoes it",
                       run.error());
-    if (!intent_.database) YBIS_TRY(CheckUnderWay());  // unpacking takes its time; the script looks itself
       }
       const std::string& why = run.error().message;
       if (why.find("runs are under way") != std::string::npos) return UnderWay("");
@@ -234,6 +247,8 @@ Result<std::optional<std::string>> RecoverRestore(const BackupSite& site, std::s
   YBIS_ASSIGN(const auto intent, ReadIntent(site.folders));
   bool committed = intent.has_value();
   if (intent && intent->database) {
+    YBIS_ASSIGN(const std::string about_another, AboutAnother(site, *intent, stop));
+    if (!about_another.empty()) return Fail(ErrorCode::kConflict, about_another);
     YBIS_ASSIGN(committed, WasCommitted(site.pool, intent->id, std::move(stop)));
   }
   if (!committed) {
@@ -244,12 +259,18 @@ Result<std::optional<std::string>> RecoverRestore(const BackupSite& site, std::s
   return intent->backup;
 }
 
-Status EndBrokenRestore(const BackupSite& site, std::stop_token stop) {
+Status EndBrokenRestore(const BackupSite& site, std::stop_token stop, OtherDatabase other) {
   std::error_code ignored;
   if (!fs::exists(RestoreIntentFile(site.folders), ignored)) return {};
   const auto folder = BackupFolder::Open(site.Backups());
   if (!folder && folder.error().code == ErrorCode::kConflict) return {};  // it is still under way
   if (!folder) return Fail(folder.error());
+  if (other == OtherDatabase::kLeave) {
+    YBIS_ASSIGN(const auto intent, ReadIntent(site.folders));
+    if (!intent) return {};
+    YBIS_ASSIGN(const std::string about_another, AboutAnother(site, *intent, stop));
+    if (!about_another.empty()) return {};
+  }
   YBIS_TRY(RecoverRestore(site, std::move(stop)));
   return {};
 }

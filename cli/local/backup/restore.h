@@ -32,11 +32,17 @@ Result<RestoreReport> RestoreBackup(const BackupSite& site, const BackupFolder& 
                                     const RestoreRequest& request, std::stop_token stop);
 
 /// Ends a restore that was killed, forwards or backwards; the backup's name when it was carried through. Hold
-/// the site's BackupFolder.
+/// the site's BackupFolder. kConflict, and nothing is touched, when it was about another database.
 Result<std::optional<std::string>> RecoverRestore(const BackupSite& site, std::stop_token stop);
+
+enum class OtherDatabase {
+  kLeave,   ///< a restore of another database is left to that one's commands
+  kRefuse,  ///< it is kConflict: folders that are half of one state must not be saved
+};
 
 /// The same for commands that only need the record: looks for a broken-off restore, and leaves one that is
 /// under way alone.
-Status EndBrokenRestore(const BackupSite& site, std::stop_token stop);
+Status EndBrokenRestore(const BackupSite& site, std::stop_token stop,
+                        OtherDatabase other = OtherDatabase::kLeave);
 
 }  // namespace ybis::cli

@@ -95,6 +95,7 @@ Result<RestoreIntent> ParseIntent(const json& body) {
   intent.id = reader.RequiredString("id");
   intent.backup = reader.RequiredString("backup");
   intent.database = reader.Bool("database", false);
+  intent.database_id = reader.String("databaseId");
   if (const json* moves = reader.Array("moves")) {
     for (const json& entry : *moves) {
       if (!entry.is_object()) return Fail(ErrorCode::kInvalid, "moves: must be objects");
@@ -151,11 +152,13 @@ Status WriteIntent(const Folders& folders, const RestoreIntent& intent) {
   for (const RestoreMove& move : intent.moves)
     moves.push_back(
         {{"staged", move.staged.string()}, {"target", move.target.string()}, {"inode", move.inode}});
-  return WriteFileAtomic(
-      RestoreIntentFile(folders),
-      DumpJsonPretty(
-          {{"id", intent.id}, {"backup", intent.backup}, {"database", intent.database}, {"moves", moves}}),
-      0600);
+  return WriteFileAtomic(RestoreIntentFile(folders),
+                         DumpJsonPretty({{"id", intent.id},
+                                         {"backup", intent.backup},
+                                         {"database", intent.database},
+                                         {"databaseId", intent.database_id},
+                                         {"moves", moves}}),
+                         0600);
 }
 
 Result<std::optional<RestoreIntent>> ReadIntent(const Folders& folders) {

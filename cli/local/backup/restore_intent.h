@@ -22,7 +22,8 @@ struct RestoreMove {
 struct RestoreIntent {
   std::string id;
   std::string backup;
-  bool database = false;  ///< the database's commit decides; else the intent itself does
+  bool database = false;    ///< the database's commit decides; else the intent itself does
+  std::string database_id;  ///< which database that is
   std::vector<RestoreMove> moves;
 };
 

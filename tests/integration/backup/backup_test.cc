@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "cli/local/backup/restore_intent.h"
 #include "store/migrations.h"
 #include "store/system_journal.h"
 #include "tests/integration/backup/fixture.h"
@@ -172,6 +173,39 @@ TEST(Backup, WorkspacesAreNotSwappedUnderALivingRunnerUnlessForced) {
   EXPECT_EQ(Read(site.folders.data / "runs/r1/runs/r1/artifacts/plan.json"), "new");
   ASSERT_TRUE(site.Restore(path, {"workspaces"}, true));
   EXPECT_EQ(Read(site.folders.data / "runs/r1/runs/r1/artifacts/plan.json"), "old");
+}
+
+TEST(Backup, ABrokenOffRestoreIsNotJudgedByAnotherDatabase) {
+  Site site, other;
+  const cli::BackupSite with_other{site.folders, other.url, *other.pool, cli::NoProgress};
+  const fs::path staged = cli::StagingInConfig(site.folders, "1f2e") / "config.yaml";
+  fs::create_directories(staged.parent_path());
+  ASSERT_TRUE(WriteFileAtomic(staged, "restored"));
+  struct stat info {};
+  ASSERT_EQ(::stat(staged.c_str(), &info), 0);
+  const auto database = cli::DatabaseOf(*site.pool, {});
+  ASSERT_TRUE(database);
+  ASSERT_TRUE(cli::WriteIntent(site.folders,
+                               {.id = "1f2e",
+                                .backup = "b",
+                                .database = true,
+                                .database_id = *database,
+                                .moves = {{staged, site.folders.config / "config.yaml", info.st_ino}}}));
+  ASSERT_TRUE(cli::Record(*site.pool, "BACKUP_RESTORED", "b", {{"restore", "1f2e"}}));  // it was committed
+
+  EXPECT_TRUE(cli::EndBrokenRestore(with_other, {}));
+  const auto refused = cli::RecoverRestore(with_other, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kConflict);
+  EXPECT_NE(refused.error().message.find(*database), std::string::npos) << refused.error().message;
+  EXPECT_EQ(cli::EndBrokenRestore(with_other, {}, cli::OtherDatabase::kRefuse).error().code,
+            ErrorCode::kConflict);
+  EXPECT_TRUE(fs::exists(staged));
+
+  const auto ended = cli::RecoverRestore(site.At(), {});
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_EQ(*ended, "b");
+  EXPECT_EQ(Read(site.folders.config / "config.yaml"), "restored");
 }
 
 TEST(Backup, ARunnerOfTheReplacedDatabaseIsFencedOff) {
