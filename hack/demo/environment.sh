@@ -18,6 +18,30 @@ environment_cluster() {
   step "cluster: up"
   hack/cluster/cluster up
   eval "$(hack/cluster/cluster env)"
+  environment_own
+}
+
+readonly DEMO_LABEL=ybis.dev/demo
+readonly WHOSE='{range .items[*]}{.metadata.namespace}{"\n"}{end}'
+
+# The namespaces in which somebody has YBIS, or has made ready for it.
+installed_namespaces() {
+  kubectl get deployments -A -l app.kubernetes.io/name=ybis -o jsonpath="$WHOSE"
+  kubectl get secrets -A -l "owner=helm,name=$RELEASE" -o jsonpath="$WHOSE"
+  kubectl get secrets -n "$SYSTEM_NAMESPACE" --field-selector metadata.name=model-keys -o jsonpath="$WHOSE"
+}
+
+# A cluster of somebody's own may run a YBIS in earnest: nothing is replaced or removed beside one that no demo made.
+environment_own() {
+  [[ ${CLUSTER:-local} == current ]] || return 0
+  local namespaces namespace
+  namespaces=$(installed_namespaces | sort -u) || return
+  for namespace in $namespaces; do
+    [[ $(kubectl get namespace "$namespace" -o jsonpath='{.metadata.labels.ybis\.dev/demo}') == true ]] && continue
+    echo "namespace $namespace of this cluster has a YBIS that no demo made, and it would be replaced: use another cluster, or" \
+      "\`kubectl label namespace $namespace $DEMO_LABEL=true\` if it may be" >&2
+    return 1
+  done
 }
 
 environment_images() {
@@ -83,7 +107,10 @@ roll_on_change() {
 environment_services() {
   step "services: git host and recorded model in namespace $DEMO_NAMESPACE"
   local namespace
-  for namespace in "$SYSTEM_NAMESPACE" "$DEMO_NAMESPACE"; do apply_made namespace "$namespace"; done
+  for namespace in "$SYSTEM_NAMESPACE" "$DEMO_NAMESPACE"; do
+    apply_made namespace "$namespace"
+    kubectl label --overwrite namespace "$namespace" "$DEMO_LABEL=true" >/dev/null
+  done
   demo_certificate
   demo_secrets
   demo_seeds
