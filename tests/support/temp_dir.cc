@@ -6,7 +6,9 @@
 
 namespace ybis::testing {
 
-TempDir::TempDir() : path_(std::filesystem::temp_directory_path() / ("ybis-test-" + RandomHex(8))) {
+// Always below /tmp: the name of a Unix socket has 107 characters, and another user's server must be able to
+// pass through, while TMPDIR may be of any length and closed.
+TempDir::TempDir() : path_(std::filesystem::path("/tmp") / ("ybis-test-" + RandomHex(8))) {
   std::filesystem::create_directories(path_);
 }
 

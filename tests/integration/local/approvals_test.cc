@@ -17,7 +17,10 @@ using nlohmann::json;
 
 constexpr char kTask[] = "protected-path";
 
-std::string Me() { return std::string("local:") + ::getpwuid(::geteuid())->pw_name; }
+std::string Me() {
+  const passwd* user = ::getpwuid(::geteuid());
+  return "local:" + (user != nullptr ? std::string(user->pw_name) : std::to_string(::geteuid()));
+}
 
 class LocalApprovals : public ::testing::Test {
  protected:
