@@ -1,12 +1,11 @@
 #include "cli/table.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <iostream>
 
 #include "base/json.h"
+#include "cli/terminal_text.h"
 
 namespace ybis::cli {
 namespace {
@@ -101,15 +100,14 @@ std::string AgeText(std::optional<TimePoint> time, TimePoint now) {
 
 std::string OneLine(std::string_view text, size_t width) {
   std::string out;
-  size_t characters = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte & 0xC0) != 0x80 && ++characters > width) {
-      while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0xC0) == 0x80) out.pop_back();
-      if (!out.empty()) out.pop_back();
-      return out + "…";
-    }
-    out += byte < 0x20 || byte == 0x7f ? ' ' : c;
+  size_t last = 0;  // where the last character begins
+  for (size_t characters = 0; !text.empty(); ++characters) {
+    if (characters == width) return out.substr(0, last) + "…";
+    last = out.size();
+    const Character next = CharacterAt(text);
+    const bool blank = next.Controls() || next.code == '\n' || next.code == '\t';
+    out += blank ? " " : text.substr(0, next.size);
+    text.remove_prefix(next.size);
   }
   return out;
 }
@@ -134,11 +132,10 @@ std::string Paint::State(std::string_view state) const {
 Paint PaintFor(const std::ostream& out) {
   const char* no_color = std::getenv("NO_COLOR");
   const char* term = std::getenv("TERM");
-  if ((no_color != nullptr && *no_color != '\0') || term == nullptr || std::string_view(term) == "dumb")
-    return {};
-  const bool terminal = (&out == &std::cout && ::isatty(STDOUT_FILENO) == 1) ||
-                        (&out == &std::cerr && ::isatty(STDERR_FILENO) == 1);
-  return {terminal};
+  const bool plain =
+      (no_color != nullptr && *no_color != '\0') || term == nullptr || std::string_view(term) == "dumb";
+  const bool terminal = IsTerminal(out);
+  return {terminal && !plain, terminal};
 }
 
 }  // namespace ybis::cli

@@ -27,7 +27,7 @@ class Table {
 std::string DurationText(std::chrono::milliseconds duration);
 /// How long ago, or "-".
 std::string AgeText(std::optional<TimePoint> time, TimePoint now);
-/// One line of at most `width` characters without control characters; "…" where it was cut.
+/// One line of at most `width` characters, blanks for what a terminal would obey; "…" where it was cut.
 std::string OneLine(std::string_view text, size_t width);
 /// The value as YAML.
 std::string ToYaml(const nlohmann::json& value);
@@ -35,6 +35,8 @@ std::string ToYaml(const nlohmann::json& value);
 /// Colours for terminals; every function gives the text alone when `on` is false.
 struct Paint {
   bool on = false;
+  /// Somebody looks at it, with colours or without: what others wrote must be made Visible.
+  bool terminal = false;
   std::string Green(std::string_view text) const { return Wrap("32", text); }
   std::string Yellow(std::string_view text) const { return Wrap("33", text); }
   std::string Red(std::string_view text) const { return Wrap("31", text); }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/terminal_text.h"
 #include "cli/verb.h"
 
 namespace ybis::cli {
@@ -25,7 +26,7 @@ std::string Detail(const control::NodeSummary& node) {
   if (output.contains("decision")) {
     const json failure = output.value("failure", json());
     const std::string why = failure.is_object() ? failure.value("message", std::string()) : std::string();
-    return output["decision"].get<std::string>() + (why.empty() ? "" : ": " + OneLine(why, 120));
+    return OneLine(output["decision"].get<std::string>(), 40) + (why.empty() ? "" : ": " + OneLine(why, 120));
   }
   if (output.contains("passed"))
     return fmt::format("{} passed, {} failed", number("passed"), number("failed"));
@@ -65,11 +66,12 @@ std::string NextStep(const std::string& name, const api::TaskSpec& spec, const a
 }  // namespace
 
 std::string PaintedPatch(const std::string& patch, const Paint& paint) {
-  if (!paint.on) return patch;
+  if (!paint.terminal) return patch;
+  const std::string text = Visible(patch);
   std::string out;
-  for (size_t at = 0; at < patch.size();) {
-    const size_t end = std::min(patch.find('\n', at), patch.size());
-    const std::string_view line(patch.data() + at, end - at);
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line(text.data() + at, end - at);
     if (line.starts_with("+++") || line.starts_with("---") || line.starts_with("diff ")) {
       out += paint.Dim(line);
     } else if (line.starts_with('+')) {

@@ -8,7 +8,7 @@
 
 namespace ybis::cli {
 
-/// A patch with its lines coloured, or as it is.
+/// A patch as it is, or for a terminal: nothing in it is obeyed, and its lines are coloured if they may be.
 std::string PaintedPatch(const std::string& patch, const Paint& paint);
 /// One line of a finished node: "20:31:02  verify    ok      1.2s  passed 3, failed 0".
 std::string NodeLine(const control::NodeSummary& node, size_t name_width, const Paint& paint);

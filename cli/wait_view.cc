@@ -45,9 +45,11 @@ void PrintRules(std::ostream& out, const json& gate, const Paint& paint) {
   for (const json& rule : gate.value("rules", json::array())) {
     const bool passed = rule.value("passed", false);
     const std::string why = passed ? "" : "  " + OneLine(rule.value("message", ""), kWidth);
-    Line(out, "Rule",
-         fmt::format("{}  {}{}", passed ? paint.Green("passed") : paint.Yellow(rule.value("verdict", "")),
-                     rule.value("rule", ""), why));
+    Line(
+        out, "Rule",
+        fmt::format("{}  {}{}",
+                    passed ? paint.Green("passed") : paint.Yellow(OneLine(rule.value("verdict", ""), kWidth)),
+                    OneLine(rule.value("rule", ""), kWidth), why));
   }
 }
 

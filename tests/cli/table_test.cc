@@ -38,6 +38,8 @@ TEST(OneLine, CutsAtCharactersAndHidesControls) {
   EXPECT_EQ(OneLine("short", 10), "short");
   EXPECT_EQ(OneLine("a\nb\x1b[31m", 20), "a b [31m");
   EXPECT_EQ(OneLine("äöüß", 3), "äö…");
+  EXPECT_EQ(OneLine("äöüß", 4), "äöüß");
+  EXPECT_EQ(OneLine("a\u202Eb\u009B2Kc", 20), "a b 2Kc") << "directions and 8-bit controls, too";
 }
 
 TEST(ToYaml, ReadsBackAsTheSameValue) {
