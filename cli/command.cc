@@ -25,7 +25,10 @@ Flag Command::Option(const std::string& names, std::string& target, const std::s
 
 Flag Command::Option(const std::string& names, std::vector<std::string>& target,
                      const std::string& help) const {
-  return Flag(app_->add_option(names, target, help));
+  CLI::Option* option = app_->add_option(names, target, help);
+  // Else it would take every word up to the next flag, the task's own file with it.
+  if (names.starts_with('-')) option->allow_extra_args(false);
+  return Flag(option);
 }
 
 Flag Command::Option(const std::string& names, int& target, const std::string& help) const {

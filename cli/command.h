@@ -38,7 +38,8 @@ class Command {
 
   /// A command below this one.
   Command Add(const std::string& name, const std::string& help) const;
-  /// Adds what takes a value ("-o,--output", or "ID" for a positional); the target must outlive the parse.
+  /// Adds what takes a value ("-o,--output", or "ID" for a positional); the target must outlive the parse. A
+  /// flag with a list takes one value each time that it is given, a positional all that are left.
   Flag Option(const std::string& names, std::string& target, const std::string& help = {}) const;
   Flag Option(const std::string& names, std::vector<std::string>& target, const std::string& help) const;
   Flag Option(const std::string& names, int& target, const std::string& help) const;

@@ -130,6 +130,21 @@ TEST_F(Verbs, DryRunShowsGraphLimitsModelsAndCeilingAndMakesNothing) {
   EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data"));
 }
 
+TEST_F(Verbs, AFlagThatMayBeRepeatedTakesOneValueEachTime) {
+  std::filesystem::create_directories(dir_.path() / "repo/.git");
+  const std::string file =
+      dir_.Write("task.yaml",
+                 "apiVersion: ybis.dev/v1alpha1\nkind: YbisTask\nmetadata: {name: from-file}\n"
+                 "spec: {objective: o, repository: {url: 'https://h/x'}}\n");
+  const Outcome run =
+      Ybis({"run", "--dry-run", "--verify", "make test", "--param", "a=b", file, "--verify", "make lint"});
+  ASSERT_EQ(run.code, kExitOk) << run.err;
+  EXPECT_TRUE(run.out.starts_with("task from-file:")) << run.out;
+  EXPECT_NE(run.out.find("Verify    make test; make lint\n"), std::string::npos) << run.out;
+  const Outcome restore = Ybis({"backup", "restore", "--component", "database", "none", "--yes"});
+  EXPECT_EQ(restore.err.find("not in {"), std::string::npos) << restore.err;
+}
+
 TEST_F(Verbs, RunSaysWhatIsMissing) {
   EXPECT_EQ(Ybis({"run", "--dry-run"}).code, kExitUsage);
   const Outcome outcome = Ybis({"run", "--dry-run", "--objective", "x", "--repo", "/nowhere"});
