@@ -146,6 +146,20 @@ void AddTaskFlags(Command verb, TaskFlags& flags) {
   verb.Switch("--no-branch", flags.no_branch, "Keep the patch in the record, push nothing");
 }
 
+std::string GivenBesideWorkflow(const TaskFlags& flags) {
+  const std::pair<const char*, bool> given[] = {
+      {"--name", !flags.name.empty()},     {"--objective", !flags.objective.empty()},
+      {"--title", !flags.title.empty()},   {"--priority", !flags.priority.empty()},
+      {"--repo", !flags.repo.empty()},     {"--ref", !flags.ref.empty()},
+      {"--verify", !flags.verify.empty()}, {"--param", !flags.parameters.empty()},
+      {"--branch", !flags.branch.empty()}, {"--no-sync", flags.no_sync},
+      {"--no-branch", flags.no_branch}};
+  for (const auto& [flag, is_given] : given) {
+    if (is_given) return flag;
+  }
+  return {};
+}
+
 Result<json> ReadManifest(const std::string& file, const TaskFlags& flags, const ManifestRules& rules) {
   json object = {{"apiVersion", api::kApiVersion},
                  {"kind", "YbisTask"},

@@ -28,6 +28,8 @@ struct TaskFlags {
   bool no_sync = false;  ///< local: the committed state of a checkout alone
 };
 void AddTaskFlags(Command verb, TaskFlags& flags);
+/// The first of the flags that was given, --workflow not counted; "" when none was.
+std::string GivenBesideWorkflow(const TaskFlags& flags);
 
 /// How names in flags are understood.
 struct ManifestRules {

@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "cli/cluster/cluster_backend.h"
+#include "cli/dry_run.h"
 #include "cli/follow.h"
 #include "cli/local/runner_process.h"
 #include "cli/local/session.h"
@@ -16,7 +17,6 @@
 #include "cli/verb.h"
 #include "control/journal.h"
 #include "http/client.h"
-#include "workflow/graph.h"
 
 namespace ybis::cli {
 namespace {
@@ -44,54 +44,60 @@ Result<TaskInput> ReadInput(const Options& options) {
   return options.what.empty() ? TaskFromFlags(options.task) : ReadTaskFile(options.what, options.task);
 }
 
-/// The graph with what each node may do and cost, nothing called, nothing written.
-void PrintDryRun(Context& context, const control::Config& config, const TaskInput& input) {
-  const api::TaskSpec& spec = input.spec;
-  const control::ModelConfig* model = config.FindModel(spec.model.name);
-  const std::string model_name = model == nullptr ? "(none configured)" : model->name;
-  context.out << fmt::format("task {}: workflow {} on {}\n\n", input.name, input.workflow.name,
-                             spec.repository.url);
-  Table table({"NODE", "TYPE", "VISITS", "TIMEOUT", "MODEL", "NEXT"});
-  for (const api::NodeSpec& node : input.workflow.nodes) {
-    std::vector<std::string> next;
-    for (const api::Edge& edge : node.next) next.push_back(edge.to);
-    if (workflow::IsExit(input.workflow, node.name)) next.push_back("(exit)");
-    const bool asks = node.type == "spec_generator" || node.type == "planner" || node.type == "repair" ||
-                      (node.type == "executor" && node.config->value("adapter", "llm") == "llm");
-    table.Add({node.name + (node.name == input.workflow.entry_point ? "*" : ""), node.type,
-               std::to_string(workflow::VisitCap(input.workflow, node, spec.limits.max_repairs)),
-               node.timeout_seconds > 0 ? fmt::format("{}s", node.timeout_seconds) : "-",
-               asks ? model_name : "-", fmt::format("{}", fmt::join(next, ", "))});
+/// Whether a task is made; else `what` names one that is there.
+bool IsNew(const Options& options) { return options.what.empty() || IsFile(options.what); }
+
+/// Beside a task that is there only --workflow means anything; a flag that did nothing would be taken for
+/// done.
+Status CheckFlags(const Options& options) {
+  if (IsNew(options)) return {};
+  const std::string flag = GivenBesideWorkflow(options.task);
+  if (flag.empty()) return {};
+  return Fail(ErrorCode::kInvalid,
+              fmt::format("{}: is for a new task or a manifest, and '{}' is no file; a task that is there "
+                          "takes --workflow alone",
+                          flag, options.what));
+}
+
+/// What is asked for is no file, and no task either.
+Error NoFile(const Options& options, Error error) {
+  if (error.code == ErrorCode::kNotFound)
+    error.message = fmt::format("'{}' is no file, and {}", options.what, error.message);
+  return error;
+}
+
+/// What a run of the task would be that is there: as the newest one was ordered, by another workflow if
+/// asked.
+Result<Rehearsal> RehearseKnown(const Options& options, Session& session) {
+  control::TaskCatalog catalog(session.pool());
+  const auto task = catalog.Find(kLocalNamespace, options.what, {});
+  if (!task) return Fail(NoFile(options, task.error()));
+  Rehearsal rehearsal{task->name, {}, {}};
+  YBIS_ASSIGN(rehearsal.spec, control::RunLedger(session.pool()).RunSpec(task->run_id, {}));
+  YBIS_ASSIGN(rehearsal.workflow, options.task.workflow.empty() ? catalog.RunWorkflow(task->run_id, {})
+                                                                : FindWorkflow(options.task.workflow));
+  return rehearsal;
+}
+
+Result<Rehearsal> RehearseHere(const Options& options) {
+  if (!IsNew(options)) {
+    YBIS_ASSIGN(const auto session, Session::Open(options.backend, "", {}));
+    return RehearseKnown(options, *session);
   }
-  table.Print(context.out);
-  const int64_t tokens =
-      spec.limits.max_tokens > 0 ? spec.limits.max_tokens : config.limits.max_tokens_per_run;
-  const double cost =
-      spec.limits.max_cost_usd > 0 ? spec.limits.max_cost_usd : config.limits.max_cost_usd_per_run;
-  const api::RunPolicy policy = control::EffectivePolicy(config, spec);
-  context.out << fmt::format("\nCeiling   {} tokens, ${:.2f}, {}s in all, {} repairs\n", tokens, cost,
-                             spec.limits.timeout_seconds, spec.limits.max_repairs)
-              << fmt::format("Policy    at most {} files and {} bytes; protected: {}; network: {}\n",
-                             policy.max_changed_files, policy.max_diff_bytes,
-                             fmt::join(policy.protected_paths, " "), policy.network ? "yes" : "no");
-  std::vector<std::string> commands;
-  for (const auto& command : spec.verification.commands)
-    commands.push_back(fmt::format("{}", fmt::join(command, " ")));
-  context.out << fmt::format("Verify    {}\n", commands.empty()
-                                                   ? "detected from the repository"
-                                                   : fmt::format("{}", fmt::join(commands, "; ")));
+  YBIS_ASSIGN(const TaskInput input, ReadInput(options));
+  return Rehearsal{input.name, input.spec, input.workflow};
 }
 
 int DryRun(Context& context, const Options& options) {
   const Environment environment = ThisEnvironment();
   const auto config = LoadConfigOf(options.backend, environment, TheseFolders(environment));
   if (!config) return Explain(context, config.error());
-  const auto input = ReadInput(options);
-  if (!input) return Explain(context, input.error());
-  if (const Status fits = CheckAgainst(*config, input->spec, input->workflow, false); !fits) {
+  const auto rehearsal = RehearseHere(options);
+  if (!rehearsal) return Explain(context, rehearsal.error());
+  if (const Status fits = CheckAgainst(*config, rehearsal->spec, rehearsal->workflow, false); !fits) {
     return Explain(context, fits.error());
   }
-  PrintDryRun(context, *config, *input);
+  PrintDryRun(context.out, *rehearsal, &*config);
   return kExitOk;
 }
 
@@ -108,36 +114,71 @@ Result<RunRecord> Submit(Session& session, const control::Config& config, const 
   return queue.Enqueue(submission);
 }
 
-/// The run to walk: a new one from a file or flags, or the newest one of a task that is there.
-Result<RunRecord> FindOrSubmit(const Options& options, Session& session, const control::Config& config) {
-  if (options.what.empty() || IsFile(options.what)) {
-    YBIS_ASSIGN(const TaskInput input, ReadInput(options));
-    YBIS_TRY(CheckAgainst(config, input.spec, input.workflow, true));
-    for (const std::string* secret :
-         {&input.spec.repository.credentials_secret, &input.spec.repository.ca_bundle_secret}) {
-      YBIS_TRY(SecretFolder(session.folders(), *secret));
-    }
-    return Submit(session, config, input);
-  }
-  control::TaskCatalog catalog(session.pool());
-  auto task = catalog.Find(kLocalNamespace, options.what, {});
-  if (!task) {
-    Error error = task.error();
-    if (error.code == ErrorCode::kNotFound)
-      error.message = fmt::format("'{}' is no file, and {}", options.what, error.message);
-    return Fail(std::move(error));
-  }
-  YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task->run_id, {}));
-  if (!control::IsTerminal(run.state) && run.state != control::RunState::kBlocked) return run;
-  if (run.state == control::RunState::kBlocked) {
-    return Fail(ErrorCode::kInvalid,
-                fmt::format("run {} of task {} waits for a person: `ybis approve {}`, `ybis reject {}` or "
-                            "`ybis revise {}` decides",
-                            run.run_id, task->name, task->name, task->name, task->name));
-  }
+Unexpected OtherWorkflow(const std::string& run_id, const std::string& task, const std::string& walks,
+                         const std::string& cancel) {
+  return Fail(ErrorCode::kConflict,
+              fmt::format("run {} of task {} is under way with workflow {}; `{}` ends it", run_id, task,
+                          walks, cancel));
+}
+
+Unexpected Waits(const std::string& run_id, const std::string& task, const CommandForm& command) {
   return Fail(ErrorCode::kInvalid,
-              fmt::format("run {} of task {} is over ({}); `ybis retry {}` starts a new one", run.run_id,
-                          task->name, ToString(run.state), task->name));
+              fmt::format("run {} of task {} waits for a person: `{}`, `{}` or `{}` decides", run_id, task,
+                          command("approve " + task), command("reject " + task), command("revise " + task)));
+}
+
+Unexpected IsOverAlready(const std::string& run_id, const std::string& task, std::string_view how,
+                         const CommandForm& command) {
+  return Fail(ErrorCode::kInvalid, fmt::format("run {} of task {} is over ({}); `{}` starts a new one",
+                                               run_id, task, how, command("retry " + task)));
+}
+
+/// One more run of a task, as its newest one was ordered but by another workflow.
+Result<RunRecord> RunAgain(const Options& options, Session& session, const control::Config& config,
+                           const RunRecord& newest) {
+  control::RunLedger ledger(session.pool());
+  TaskInput input{newest.task_name, {}, {}};
+  YBIS_ASSIGN(input.spec, ledger.RunSpec(newest.run_id, {}));
+  YBIS_ASSIGN(const api::RunPolicy policy, ledger.RunPolicy(newest.run_id, {}));
+  YBIS_ASSIGN(input.workflow, FindWorkflow(options.task.workflow));
+  YBIS_TRY(CheckAgainst(config, input.spec, input.workflow, true));
+  input.sync = !policy.project_root.empty();
+  input.spec.rerun_token = RandomHex(8);
+  input.spec.rerun_from.clear();
+  control::TaskQueue queue(session.pool(), config.limits.admission);
+  return queue.Enqueue(SubmissionOf(config, input, newest.task_uid));
+}
+
+/// The newest run of a task that is there; a new one when it is over and --workflow asks for it.
+Result<RunRecord> FindKnown(const Options& options, Session& session, const control::Config& config) {
+  control::TaskCatalog catalog(session.pool());
+  const auto task = catalog.Find(kLocalNamespace, options.what, {});
+  if (!task) return Fail(NoFile(options, task.error()));
+  YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task->run_id, {}));
+  if (run.state == control::RunState::kBlocked) return Waits(run.run_id, task->name, {});
+  const std::string& wanted = options.task.workflow;
+  if (control::IsTerminal(run.state)) {
+    if (wanted.empty()) return IsOverAlready(run.run_id, task->name, ToString(run.state), {});
+    return RunAgain(options, session, config, run);
+  }
+  if (wanted.empty()) return run;
+  YBIS_ASSIGN(const api::WorkflowSpec workflow, FindWorkflow(wanted));
+  YBIS_ASSIGN(const api::WorkflowSpec walks, catalog.RunWorkflow(run.run_id, {}));
+  if (workflow.name != walks.name)
+    return OtherWorkflow(run.run_id, task->name, walks.name, "ybis cancel " + task->name);
+  return run;
+}
+
+/// The run to walk: a new one from a file or flags, or one of a task that is there.
+Result<RunRecord> FindOrSubmit(const Options& options, Session& session, const control::Config& config) {
+  if (!IsNew(options)) return FindKnown(options, session, config);
+  YBIS_ASSIGN(const TaskInput input, ReadInput(options));
+  YBIS_TRY(CheckAgainst(config, input.spec, input.workflow, true));
+  for (const std::string* secret :
+       {&input.spec.repository.credentials_secret, &input.spec.repository.ca_bundle_secret}) {
+    YBIS_TRY(SecretFolder(session.folders(), *secret));
+  }
+  return Submit(session, config, input);
 }
 
 /// Prints each node as it ends until the run is over, blocked, or the walk has failed.
@@ -233,34 +274,52 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
   return ExitCodeOf(status.phase);
 }
 
-/// Applies the task and follows it, or follows one that is there.
-int RunInCluster(Context& context, const Options& options) {
-  if (options.dry_run) {
-    return Explain(context, Fail(ErrorCode::kInvalid,
-                                 "--dry-run: shows what this machine would do; add --backend local, or try a "
-                                 "manifest with `kubectl apply --dry-run=server -f FILE`")
-                                .value());
+/// The task to follow in a cluster: applied, or one that is there, run again by another workflow if asked.
+Result<TaskView> FindInCluster(const Options& options, ClusterBackend& backend, std::stop_token stop) {
+  if (IsNew(options)) return backend.Apply({options.what, options.task}, stop);
+  YBIS_ASSIGN(TaskView task, backend.Find(options.what, stop));
+  YBIS_ASSIGN(task, backend.AfterDecisions(std::move(task), stop));
+  const std::string& wanted = options.task.workflow;
+  if (!IsOver(task)) {
+    if (wanted.empty() || wanted == task.workflow) return task;
+    return OtherWorkflow(task.run_id(), task.name, task.workflow, backend.Command()("cancel " + task.name));
   }
+  if (task.status.phase == api::TaskPhase::kBlocked)
+    return Waits(task.run_id(), task.name, backend.Command());
+  if (!wanted.empty()) return backend.RunAgain(task, wanted, stop);
+  return IsOverAlready(task.run_id(), task.name, ToString(task.status.phase), backend.Command());
+}
+
+/// What the cluster would do, as far as this side can know: models and limits are the operator's.
+Result<Rehearsal> RehearseInCluster(const Options& options, ClusterBackend& backend, std::stop_token stop) {
+  YBIS_ASSIGN(TaskView task,
+              IsNew(options) ? backend.Read({options.what, options.task}) : backend.Find(options.what, stop));
+  const std::string& name = options.task.workflow.empty() ? task.workflow : options.task.workflow;
+  YBIS_ASSIGN(WorkflowView workflow, backend.Workflow(name, stop));
+  if (!workflow.problem.empty())
+    return Fail(ErrorCode::kInvalid, fmt::format("workflow {}: {}", name, workflow.problem));
+  return Rehearsal{task.name, std::move(task.spec), std::move(workflow.spec)};
+}
+
+int RunInCluster(Context& context, const Options& options) {
   StopOnSignals signals;
   const auto backend = ClusterBackend::Open(options.backend, signals.token());
   if (!backend) return Explain(context, backend.error());
-  const bool made = options.what.empty() || IsFile(options.what);
-  const auto task = made ? (*backend)->Apply({options.what, options.task}, signals.token())
-                         : (*backend)->Find(options.what, signals.token());
-  if (!task) return Explain(context, task.error());
-  if (!made && IsOver(*task)) {
-    return Explain(context, Fail(ErrorCode::kInvalid,
-                                 fmt::format("run {} of task {} is over ({}); `{}` starts a new one",
-                                             task->run_id(), task->name, ToString(task->status.phase),
-                                             (*backend)->Command()("retry " + task->name)))
-                                .value());
+  if (options.dry_run) {
+    const auto rehearsal = RehearseInCluster(options, **backend, signals.token());
+    if (!rehearsal) return Explain(context, rehearsal.error());
+    PrintDryRun(context.out, *rehearsal, nullptr);
+    return kExitOk;
   }
+  const auto task = FindInCluster(options, **backend, signals.token());
+  if (!task) return Explain(context, task.error());
   return FollowTask(context, **backend, *task, signals.token());
 }
 
 int RunTask(Context& context, const Options& options) {
   const auto cluster = IsCluster(options.backend);
   if (!cluster) return Explain(context, cluster.error());
+  if (const Status fits = CheckFlags(options); !fits) return Explain(context, fits.error());
   if (*cluster) return RunInCluster(context, options);
   if (options.dry_run) return DryRun(context, options);
   StopOnSignals signals;
@@ -283,7 +342,7 @@ int RunTask(Context& context, const Options& options) {
 void AddRun(Command app, Context& context) {
   Command verb = app.Add("run", "Run one task now, and show how it goes");
   auto options = std::make_shared<Options>();
-  verb.Option("TASK", options->what, "A YbisTask manifest, or a task that waits; none: use the flags");
+  verb.Option("TASK", options->what, "A YbisTask manifest, or a task that is there; none: use the flags");
   AddTaskFlags(verb, options->task);
   verb.Switch("--dry-run", options->dry_run, "Show the graph, limits, models and cost ceiling; call nothing");
   AddBackendOptions(verb, options->backend, true);
@@ -295,7 +354,8 @@ void AddRun(Command app, Context& context) {
       "  ybis run --repo . --objective \"Say which file is missing when the configuration cannot be read\"\n"
       "  ybis run --repo . --objective @objective.txt --verify \"make test\" --priority HIGH\n"
       "  ybis run task.yaml --repo ~/src/shop\n"
-      "  ybis run task.yaml --dry-run");
+      "  ybis run task.yaml --dry-run\n"
+      "  ybis run hello --workflow self-improve --dry-run");
   verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return RunTask(context, *options); }; });
 }

@@ -131,12 +131,59 @@ Result<TaskView> ClusterBackend::Apply(const NewTask& task, std::stop_token stop
                 fmt::format("run {} of task {} is under way ({}); `{}` follows it", known.run_id(), key.name,
                             ToString(known.status.phase), command_("run " + key.name)));
   }
-  object["spec"]["rerun"] = {{"token", RandomHex(8)}};
+  // The node that a retry named is another field manager's: left out, it would stay.
+  object["spec"]["rerun"] = {{"token", RandomHex(8)}, {"fromNode", ""}};
   object["spec"]["cancel"] = false;
   auto applied = api_.Patch(kube::kTasks, key, object,
                             {.type = kube::PatchType::kApply, .field_manager = "ybis", .force = true}, stop);
   if (!applied) return Fail(Told(applied.error(), kEditor));
   return ViewOf(std::move(*applied));
+}
+
+Result<TaskView> ClusterBackend::Read(const NewTask& task) const {
+  YBIS_ASSIGN(json object, ReadObject(task));
+  return ViewOf(std::move(object));
+}
+
+Result<TaskView> ClusterBackend::RunAgain(const TaskView& task, const std::string& workflow,
+                                          std::stop_token stop) {
+  const json patch = {{"spec",
+                       {{"cancel", nullptr},
+                        {"workflowRef", {{"name", workflow}}},
+                        {"rerun", {{"token", RandomHex(8)}, {"fromNode", nullptr}}}}}};
+  auto done = api_.Patch(kube::kTasks, {task.namespace_name, task.name}, patch, {}, std::move(stop));
+  if (!done) return Fail(Told(done.error(), kEditor));
+  return ViewOf(std::move(*done));
+}
+
+Result<bool> ClusterBackend::IsDecided(const TaskView& task, std::stop_token stop) {
+  const std::optional<control::Wait> wait = WaitFrom(task);
+  if (!wait) return false;
+  bool decided = false;
+  const Status listed = ForEach(
+      kube::kApprovals, task.namespace_name,
+      [&](const kube::Object& object) {
+        const auto approval = api::ParseApproval(*object);
+        decided = decided || (approval && approval->status.phase == api::ApprovalPhase::kApplied &&
+                              approval->spec.run_id == wait->run_id &&
+                              approval->spec.subject_digest == wait->subject_digest);
+      },
+      std::move(stop));
+  if (!listed && listed.error().code != ErrorCode::kDenied) return Fail(listed.error());
+  return decided;
+}
+
+Result<TaskView> ClusterBackend::AfterDecisions(TaskView task, std::stop_token stop) {
+  YBIS_ASSIGN(const bool decided, IsDecided(task, stop));
+  if (!decided) return task;
+  const std::string digest = task.status.approval->subject_digest;
+  for (const TimePoint until = SystemClock().Now() + kDecisionWait; SystemClock().Now() < until;) {
+    YBIS_ASSIGN(task, Find(task.name, stop));
+    const std::optional<control::Wait> wait = WaitFrom(task);
+    if (!wait || wait->subject_digest != digest) break;
+    if (!SystemClock().SleepFor(kPause, stop)) return Fail(ErrorCode::kCancelled, "stopped");
+  }
+  return task;
 }
 
 Result<std::vector<control::TaskSummary>> ClusterBackend::List(const TaskQuery& query, std::stop_token stop) {

@@ -18,6 +18,13 @@ class ClusterBackend final : public Backend {
   /// Creates the task, or applies it over the one of that name and starts a new run of that. kConflict while
   /// a run of it is under way.
   Result<TaskView> Apply(const NewTask& task, std::stop_token stop);
+  /// The task as it would be applied; nothing is asked.
+  Result<TaskView> Read(const NewTask& task) const;
+  /// A new run of a task that is over, by that workflow.
+  Result<TaskView> RunAgain(const TaskView& task, const std::string& workflow, std::stop_token stop);
+  /// A task whose wait is decided still says Blocked until its operator has looked: waits for that a little.
+  /// Any other task comes back as it is.
+  Result<TaskView> AfterDecisions(TaskView task, std::stop_token stop);
   Result<std::vector<control::TaskSummary>> List(const TaskQuery& query, std::stop_token stop) override;
   Result<TaskView> Find(const std::string& reference, std::stop_token stop) override;
   Result<std::string> Cancel(const TaskView& task, const std::string& reason, std::stop_token stop) override;
@@ -47,6 +54,8 @@ class ClusterBackend final : public Backend {
                  std::stop_token stop);
   Result<nlohmann::json> FindObject(const std::string& reference, std::stop_token stop);
   Result<nlohmann::json> ReadObject(const NewTask& task) const;
+  /// Whether a decision about what the task waits for was applied. False, too, for who may not see them.
+  Result<bool> IsDecided(const TaskView& task, std::stop_token stop);
   /// What came of a decision, once the operator has looked at it.
   Result<control::ApprovalResult> Outcome(const TaskView& task, const kube::Key& key, std::stop_token stop);
   Status Follow(const TaskView& task, const std::function<void(std::string_view)>& write,

@@ -145,6 +145,15 @@ TEST_F(Verbs, AFlagThatMayBeRepeatedTakesOneValueEachTime) {
   EXPECT_EQ(restore.err.find("not in {"), std::string::npos) << restore.err;
 }
 
+TEST_F(Verbs, BesideATaskThatIsThereOnlyAWorkflowMeansAnything) {
+  for (const char* backend : {"local", "cluster"}) {
+    const Outcome outcome = Ybis({"run", "there", "--backend", backend, "--workflow", "w", "--title", "x"});
+    EXPECT_EQ(outcome.code, kExitUsage);
+    EXPECT_TRUE(outcome.err.starts_with("error: --title: ")) << outcome.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data"));
+}
+
 TEST_F(Verbs, RunSaysWhatIsMissing) {
   EXPECT_EQ(Ybis({"run", "--dry-run"}).code, kExitUsage);
   const Outcome outcome = Ybis({"run", "--dry-run", "--objective", "x", "--repo", "/nowhere"});

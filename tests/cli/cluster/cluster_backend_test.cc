@@ -156,6 +156,77 @@ TEST_F(OnCluster, ApplyStartsANewRunOnlyWhenTheLastIsOver) {
   EXPECT_NE(fake_.asked.back().path.find("fieldManager=ybis"), std::string::npos);
 }
 
+TEST_F(OnCluster, ApplyBeginsAtTheBeginningAfterARetryFromANode) {
+  json& task = fake_.AddTask("fresh", "Failed");
+  task["spec"]["rerun"] = {{"token", "t"}, {"fromNode", "verify"}};
+  ASSERT_TRUE(backend_->Apply(FromFlags(), {}));
+  EXPECT_EQ(TaskObject("fresh")["spec"]["rerun"].value("fromNode", ""), "")
+      << "server-side apply leaves what another field manager set and this one does not name";
+}
+
+TEST_F(OnCluster, RunsAgainByAnotherWorkflow) {
+  fake_.AddTask("one", "Failed")["spec"]["rerun"] = {{"token", "t"}, {"fromNode", "verify"}};
+  const auto again = backend_->RunAgain(Find("one"), "codemod", {});
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->workflow, "codemod");
+  EXPECT_FALSE(IsOver(*again)) << "the operator has not looked yet";
+  EXPECT_NE(TaskObject("one")["spec"]["rerun"]["token"], "t");
+  EXPECT_FALSE(TaskObject("one")["spec"]["rerun"].contains("fromNode"));
+}
+
+TEST_F(OnCluster, ReadsATaskThatIsNotThereWithoutAskingForIt) {
+  const auto task = backend_->Read(FromFlags());
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_EQ(task->spec.objective, "Do it");
+  EXPECT_EQ(task->workflow, "ybis-native");
+  EXPECT_TRUE(fake_.asked.empty());
+}
+
+class WaitingOnCluster : public OnCluster {
+ protected:
+  static constexpr const char* kDigest =
+      "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+  WaitingOnCluster() {
+    fake_.AddTask("one", "Blocked")["status"]["approval"] = {{"subjectDigest", kDigest}, {"required", 1}};
+  }
+  void Decided(const char* phase) {
+    fake_.objects["/apis/ybis.dev/v1alpha1/namespaces/team/ybisapprovals/a"] = {
+        {"apiVersion", "ybis.dev/v1alpha1"},
+        {"kind", "YbisApproval"},
+        {"metadata", {{"name", "a"}, {"namespace", "team"}, {"uid", "u"}}},
+        {"spec",
+         {{"taskRef", {{"name", "one"}}},
+          {"runID", "abcd1234-1"},
+          {"subjectDigest", kDigest},
+          {"decision", "Approve"},
+          {"approver", "me"}}},
+        {"status", {{"phase", phase}}}};
+  }
+};
+
+TEST_F(WaitingOnCluster, AWaitThatIsDecidedIsLookedAtUntilItEnds) {
+  Decided("Applied");
+  int looks = 0;
+  fake_.answer = [&](const FakeCluster::Asked& call) -> std::optional<http::ClientResponse> {
+    const bool looked = call.method == "GET" && call.path.ends_with("/ybistasks/one");
+    if (looked && ++looks == 3) TaskObject("one")["status"]["phase"] = "Running";
+    return std::nullopt;
+  };
+  const auto task = backend_->AfterDecisions(Find("one"), {});
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_FALSE(IsOver(*task)) << "it goes on";
+}
+
+TEST_F(WaitingOnCluster, AWaitThatNobodyEndedComesBackAtOnce) {
+  Decided("Counted");
+  const TaskView before = Find("one");
+  const size_t asked = fake_.asked.size();
+  const auto task = backend_->AfterDecisions(before, {});
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_TRUE(IsOver(*task));
+  EXPECT_EQ(fake_.asked.size(), asked + 1);
+}
+
 TEST_F(OnCluster, ReadsTheRecord) {
   fake_.AddTask("one", "Completed");
   const std::string run = std::string(FakeCluster::kRuns) + "abcd1234-1";

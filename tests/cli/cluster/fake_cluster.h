@@ -105,8 +105,8 @@ class FakeCluster final : public http::Transport {
       if (at.starts_with(path + "/") && at.find('/', path.size() + 1) == std::string::npos)
         items.push_back(object);
     }
-    const bool collection =
-        path.ends_with("ybistasks") || path.ends_with("ybisworkflows") || path.ends_with("pods");
+    const bool collection = path.ends_with("ybistasks") || path.ends_with("ybisworkflows") ||
+                            path.ends_with("ybisapprovals") || path.ends_with("pods");
     if (collection)
       return {
           200, {}, Json{{"kind", "List"}, {"metadata", {{"resourceVersion", "9"}}}, {"items", items}}.dump()};
