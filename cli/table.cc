@@ -21,8 +21,10 @@ size_t Width(std::string_view text) {
 /// Whether YAML reads the text as itself without quotes; anything doubtful is quoted.
 bool IsPlain(const std::string& text) {
   if (text.empty() || std::isalpha(static_cast<unsigned char>(text.front())) == 0) return false;
+  std::string lower;
+  for (const char c : text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (const char* word : {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) {
-    if (text == word) return false;
+    if (lower == word) return false;
   }
   return std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '/';

@@ -48,12 +48,18 @@ TEST(ToYaml, ReadsBackAsTheSameValue) {
       {"empty", json::array()},
       {"none", nullptr},
       {"text", "line\nnext: # no comment"},
-      {"looks", json::array({"true", "1.5", "yes", "", " pad", "- dash", "null"})},
+      {"looks", json::array({"true", "1.5", "yes", "", " pad", "- dash", "null", "~", "True", "NULL"})},
       {"numbers", {1, 2.5, -3}},
       {"nested", {{"list", json::array({{{"a", 1}, {"b", {{"c", "d"}}}}, json::array({1, 2})})}}}};
   const auto read = ParseYaml(ToYaml(value), "test");
   ASSERT_TRUE(read) << read.error().message << "\n" << ToYaml(value);
   EXPECT_EQ(*read->value, value) << ToYaml(value);
+}
+
+TEST(ToYaml, QuotesWordsThatAnyReaderTakesForAnotherType) {
+  for (const char* word : {"No", "TRUE", "Null", "On", "oFF", "Y", "~"})
+    EXPECT_EQ(ToYaml(json{{"title", word}}), "title: \"" + std::string(word) + "\"\n");
+  EXPECT_EQ(ToYaml(json{{"title", "Nothing"}}), "title: Nothing\n");
 }
 
 TEST(Paint, IsOffForAnythingButATerminal) {
