@@ -7,6 +7,7 @@
 namespace ybis::cli {
 
 using control::ApprovalVerdict;
+using nlohmann::json;
 
 std::optional<control::Wait> WaitFrom(const TaskView& task) {
   if (!task.status.approval || task.status.phase != api::TaskPhase::kBlocked) return std::nullopt;
@@ -44,7 +45,13 @@ nlohmann::json ApprovalObject(const TaskView& task, const control::ApprovalReque
   return {{"apiVersion", api::kApiVersion},
           {"kind", "YbisApproval"},
           {"metadata",
-           {{"name", fmt::format("{}-{}", task.name, request.key)}, {"namespace", task.namespace_name}}},
+           {{"name", fmt::format("{}-{}", task.name, request.key)},
+            {"namespace", task.namespace_name},
+            // So that it goes with its task; who wants to keep it leaves this out of a manifest of their own.
+            {"ownerReferences", json::array({{{"apiVersion", api::kApiVersion},
+                                              {"kind", "YbisTask"},
+                                              {"name", task.name},
+                                              {"uid", task.uid}}})}}},
           {"spec", api::ToJson(spec)}};
 }
 

@@ -408,6 +408,11 @@ TEST_F(Deciding, MakesAnApprovalInOurOwnNameAboutWhatWasLookedAt) {
                          {"subjectDigest", "sha256:77"}, {"decision", "Revise"},
                          {"feedback", "smaller"},        {"approver", "ada"}};
   EXPECT_EQ(made_["spec"], expected) << made_;
+  const json owner = {{"apiVersion", "ybis.dev/v1alpha1"},
+                      {"kind", "YbisTask"},
+                      {"name", "one"},
+                      {"uid", "abcd1234-0000-4000-8000-000000000000"}};
+  EXPECT_EQ(made_["metadata"]["ownerReferences"], json::array({owner})) << "it goes with its task";
 }
 
 TEST_F(Deciding, TellsWhatCameOfIt) {
