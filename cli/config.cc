@@ -60,49 +60,46 @@ json ConfigJson(const control::Config& config) {
           {"health",
            {{"intervalSeconds", config.health.interval_seconds},
             {"minFreeDiskMiB", config.health.min_free_disk_mib},
-            {"maxBackupAgeHours", config.health.max_backup_age_hours}}}};
+            {"maxBackupAgeHours", config.health.max_backup_age_hours},
+            {"backupFolder", config.health.backup_folder}}}};
 }
 
-/// The configuration with its upper layers left off one by one: a value comes from the layer that changed it
-/// last.
-struct Layers {
+/// The configuration as it holds, and what each layer says of it.
+struct Settings {
   json whole;
-  json without_environment;
-  json profile_alone;
-  std::string profile;
-  std::string file;
+  std::vector<control::ConfigLayer> layers;
 };
 
-Result<Layers> LoadLayers(const BackendOptions& options) {
+Result<Settings> LoadSettings(const BackendOptions& options) {
   const Environment environment = ThisEnvironment();
-  control::ConfigInput input = ConfigInputOf(options, environment, TheseFolders(environment));
-  Layers layers{.profile = input.profile, .file = input.file};
+  const control::ConfigInput input = ConfigInputOf(options, environment, TheseFolders(environment));
+  Settings settings;
   YBIS_ASSIGN(const auto whole, control::LoadConfig(input));
-  layers.whole = ConfigJson(whole);
-  input.environment.clear();
-  // A layer may be senseless without the one above it; then all of it counts as that one's.
-  const auto below = control::LoadConfig(input);
-  layers.without_environment = below ? ConfigJson(*below) : json::object();
-  input.file.clear();
-  const auto profile = control::LoadConfig(input);
-  layers.profile_alone = profile ? ConfigJson(*profile) : json::object();
-  return layers;
+  settings.whole = ConfigJson(whole);
+  YBIS_ASSIGN(settings.layers, control::ReadConfigLayers(input));
+  return settings;
 }
 
-std::string SourceOf(const Layers& layers, const json::json_pointer& at) {
-  const auto same = [&](const json& a, const json& b) {
-    return a.contains(at) && b.contains(at) && a.at(at) == b.at(at);
+/// The highest layer that says something there, the same as a lower one or not. A list comes whole from one.
+std::string SourceOf(const Settings& settings, const json::json_pointer& at) {
+  const auto says = [](const json& document, const std::string& pointer) {
+    return document.is_object() && document.contains(json::json_pointer(pointer));
   };
-  if (!same(layers.whole, layers.without_environment)) return "environment";
-  if (!same(layers.without_environment, layers.profile_alone)) return layers.file;
-  return "profile " + layers.profile;
+  std::string pointer = at.to_string();
+  if (pointer.starts_with("/models/")) pointer = "/models";
+  for (auto layer = settings.layers.rbegin(); layer != settings.layers.rend(); ++layer) {
+    // The first model is the default one when nothing else is said.
+    if (says(*layer->document, pointer) || (pointer == "/defaultModel" && says(*layer->document, "/models")))
+      return layer->source;
+  }
+  return "default";
 }
 
-void AddRows(const Layers& layers, const json& value, const std::string& path, const json::json_pointer& at,
-             Table& table) {
+void AddRows(const Settings& settings, const json& value, const std::string& path,
+             const json::json_pointer& at, Table& table) {
   if (value.is_object()) {
     for (const auto& [key, member] : value.items()) {
-      AddRows(layers, member, path.empty() ? key : path + "." + key, at / key, table);
+      AddRows(settings, member, path.empty() ? key : path + "." + key, at / key, table);
     }
     return;
   }

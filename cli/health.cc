@@ -87,7 +87,7 @@ std::vector<HealthFinding> Examine(const BackendOptions& options, std::stop_toke
     checks.push_back(Known({"config", "", HealthGrade::kBroken, config.error().message,
                             "mend it; `ybis config show` reads it again"}));
   }
-  checks.push_back(control::BackupsCheck(folders.data / "backups", used.health.max_backup_age_hours));
+  checks.push_back(control::BackupsCheck(BackupsFolder(folders, used), used.health.max_backup_age_hours));
   return control::RunHealthChecks(checks, stop);
 }
 

@@ -45,7 +45,7 @@ Result<Probes> ServeProbes(const std::string& address, Session& session, const c
       control::DiskCheck(session.folders().data, config.health.min_free_disk_mib),
       control::GitCheck(),
       control::SandboxCheck(config.policy.sandbox_best_effort),
-      control::BackupsCheck(session.folders().data / "backups", config.health.max_backup_age_hours)};
+      control::BackupsCheck(BackupsFolder(session.folders(), config), config.health.max_backup_age_hours)};
   for (control::HealthCheck& check : control::ModelChecks(config)) checks.push_back(std::move(check));
   probes.monitor = std::make_unique<control::HealthMonitor>(
       std::move(checks), std::chrono::seconds(config.health.interval_seconds), metrics);

@@ -94,4 +94,9 @@ Result<std::unique_ptr<Session>> Session::Open(const BackendOptions& options, co
   return session;
 }
 
+std::filesystem::path BackupsFolder(const Folders& folders, const control::Config& config) {
+  return config.health.backup_folder.empty() ? folders.data / "backups"
+                                             : std::filesystem::path(config.health.backup_folder);
+}
+
 }  // namespace ybis::cli

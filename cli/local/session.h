@@ -57,6 +57,9 @@ class Session {
   std::unique_ptr<store::Pool> pool_;
 };
 
+/// Where the health checks look for backups: health.backupFolder, else `backups` in the data folder.
+std::filesystem::path BackupsFolder(const Folders& folders, const control::Config& config);
+
 /// This user's folders in this environment.
 Folders TheseFolders(const Environment& environment);
 

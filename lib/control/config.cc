@@ -135,6 +135,9 @@ void ReadHealth(ObjectReader& reader, HealthConfig& out) {
   out.interval_seconds = reader.Int("intervalSeconds", out.interval_seconds, 1, 3600);
   out.min_free_disk_mib = reader.Int("minFreeDiskMiB", out.min_free_disk_mib, 0, 1'000'000'000);
   out.max_backup_age_hours = reader.Int("maxBackupAgeHours", out.max_backup_age_hours, 0, 87'600);
+  out.backup_folder = reader.String("backupFolder");
+  if (!out.backup_folder.empty() && !out.backup_folder.starts_with('/'))
+    reader.Problem(reader.PathOf("backupFolder") + ": must be an absolute path");
 }
 
 Result<Config> ReadConfig(const json& document) {
@@ -192,7 +195,7 @@ json Skeleton() {
     "runner":{"image":0,"imageAllow":0,"imagePullPolicy":0,"serviceAccount":0,"workspaceMedium":0,"workspaceSize":0,
               "storageClassName":0,"ttlSecondsAfterFinished":0,"requests":{},"limits":{}},
     "local":{"databaseIdleSeconds":0},
-    "health":{"intervalSeconds":0,"minFreeDiskMiB":0,"maxBackupAgeHours":0}})");
+    "health":{"intervalSeconds":0,"minFreeDiskMiB":0,"maxBackupAgeHours":0,"backupFolder":0}})");
 }
 
 /// Sets what the variable names, and gives its path as error messages have it ("limits.maxRuns").

@@ -77,6 +77,7 @@ struct HealthConfig {
   int64_t interval_seconds = 30;     ///< between looks of a process that stays (operator, worker)
   int64_t min_free_disk_mib = 1024;  ///< below it a warning; a tenth of it is broken
   int64_t max_backup_age_hours = 0;  ///< 0 = backups are not asked for
+  std::string backup_folder;         ///< where they lie; empty = backups in the data folder
 };
 
 struct Config {

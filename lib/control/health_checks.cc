@@ -93,6 +93,8 @@ std::optional<TimePoint> NewestBackup(const fs::path& folder, std::string& name)
   for (fs::directory_iterator entries(folder, error), end; !error && entries != end;
        entries.increment(error)) {
     const fs::directory_entry& entry = *entries;
+    // What is being made, or was left half made, is none yet.
+    if (!ParseBackupName(entry.path().filename().string())) continue;
     const auto text = ReadFile(entry.path() / kManifestFile, kLongestManifest);
     if (!text) continue;
     const auto manifest = ParseManifest(*text, kManifestFile);

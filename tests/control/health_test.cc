@@ -110,16 +110,19 @@ TEST(BackupsCheck, GoesByTheNewestManifest) {
     manifest.product_version = "1";
     manifest.created = now - ago;
     manifest.safety = name == "safety";
-    dir.Write(name + "/manifest.json", ManifestText(manifest));
+    dir.Write((name == "half" ? ".making-" : "") + manifest.name + "/manifest.json", ManifestText(manifest));
+    return manifest.name;
   };
   made("old", 72h);
   EXPECT_EQ(BackupsCheck(dir.path(), 24)({}).grade, HealthGrade::kWarning);
-  made("new", 5h);
+  made("half", 2h);
+  EXPECT_EQ(BackupsCheck(dir.path(), 24)({}).grade, HealthGrade::kWarning) << "it was never finished";
+  const std::string newest = made("new", 5h);
   made("safety", 1h);
-  dir.Write("broken/manifest.json", "{");
+  dir.Write("ybis-20260131T120000Z-1f2e3d/manifest.json", "{");
   const HealthFinding found = BackupsCheck(dir.path(), 24)({});
   EXPECT_EQ(found.grade, HealthGrade::kOk);
-  EXPECT_EQ(found.message, "the newest, new, is 5 h old");
+  EXPECT_EQ(found.message, "the newest, " + newest + ", is 5 h old");
 }
 
 TEST(RunHealthChecks, AreMadeAtOnceAndAnsweredInOrder) {
