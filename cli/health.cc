@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/cluster/connection.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
 #include "cli/local/session.h"
@@ -91,6 +92,25 @@ std::vector<HealthFinding> Examine(const BackendOptions& options, std::stop_toke
   return control::RunHealthChecks(checks, stop);
 }
 
+/// What this side can know of a cluster: that it answers, and that YBIS is there for this user.
+Result<std::string> AskCluster(const BackendOptions& options, std::stop_token stop) {
+  YBIS_ASSIGN(const Cluster cluster, Connect(options, stop));
+  const auto told = [&cluster](Error error) {
+    return Fail(Explained(std::move(error), cluster.source, "ybis-task-viewer"));
+  };
+  if (const auto version = cluster.client->GetRaw("/version", stop); !version) return told(version.error());
+  kube::ListOptions one;
+  one.limit = 1;
+  const auto tasks = cluster.client->List(kube::kTasks, cluster.namespace_name, one, stop);
+  if (!tasks) return told(tasks.error());
+  return fmt::format("{} answers, and has YBIS; namespace {}", cluster.source, cluster.namespace_name);
+}
+
+std::vector<HealthFinding> ExamineCluster(const BackendOptions& options, std::stop_token stop) {
+  const auto ask = [&options](std::stop_token s) { return AskCluster(options, std::move(s)); };
+  return control::RunHealthChecks({control::ClusterCheck(ask)}, std::move(stop));
+}
+
 nlohmann::json RowsOf(const std::vector<HealthFinding>& findings) {
   nlohmann::json rows = nlohmann::json::array();
   for (const HealthFinding& finding : findings) {
@@ -129,14 +149,12 @@ struct Options {
 };
 
 int Health(Context& context, const Options& options) {
-  if (const Status backend =
-          CheckBackend(options.backend, "kubectl -n ybis-system get deployment ybis-operator");
-      !backend) {
-    return Explain(context, backend.error());
-  }
+  const auto cluster = IsCluster(options.backend);
+  if (!cluster) return Explain(context, cluster.error());
   StopOnSignals signals;
   http::InitThreads();
-  const auto findings = Examine(options.backend, signals.token());
+  const auto findings =
+      *cluster ? ExamineCluster(options.backend, signals.token()) : Examine(options.backend, signals.token());
   if (signals.token().stop_requested()) return kExitStopped;
   if (options.output == "table") {
     PrintLines(context.out, findings);
@@ -160,7 +178,9 @@ void AddHealth(Command app, Context& context) {
   AddBackendOptions(verb, options->backend, true);
   verb.Footer(
       "[OK] well, [!!] look at it, [XX] broken; each line says what to do. Models are asked for their list, "
-      "which\ncosts nothing. Exit code: 0 when nothing is broken, else 1.\n\n"
+      "which\ncosts nothing. With --backend cluster it asks whether the cluster answers and has YBIS; what "
+      "the operator "
+      "finds\nis in its metrics. Exit code: 0 when nothing is broken, else 1.\n\n"
       "Examples:\n  ybis health\n  ybis health -o json");
   verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Health(context, *options); }; });

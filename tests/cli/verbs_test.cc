@@ -154,6 +154,19 @@ TEST_F(Verbs, BesideATaskThatIsThereOnlyAWorkflowMeansAnything) {
   EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data"));
 }
 
+TEST_F(Verbs, HealthOfAClusterTellsWhetherItAnswers) {
+  const std::string kubeconfig = dir_.Write("kubeconfig",
+                                            "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                                            "clusters: [{name: k, cluster: {server: "
+                                            "'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {token: t}}]\n"
+                                            "contexts: [{name: c, context: {cluster: k, user: u}}]\n");
+  const Outcome outcome = Ybis({"health", "--backend", "cluster", "--kubeconfig", kubeconfig});
+  EXPECT_EQ(outcome.code, kExitFailed) << outcome.err;
+  EXPECT_TRUE(outcome.out.starts_with("[XX] cluster        no cluster answers at https://127.0.0.1:1 "))
+      << outcome.out;
+  EXPECT_FALSE(std::filesystem::exists(dir_.path() / "data"));
+}
+
 TEST_F(Verbs, RunSaysWhatIsMissing) {
   EXPECT_EQ(Ybis({"run", "--dry-run"}).code, kExitUsage);
   const Outcome outcome = Ybis({"run", "--dry-run", "--objective", "x", "--repo", "/nowhere"});
