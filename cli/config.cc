@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kKubectl =
+    "kubectl -n ybis-system get configmap ybis-operator -o yaml   (the operator's settings)";
+
 json ModelJson(const control::ModelConfig& model) {
   return {{"name", model.name},
           {"provider", model.provider},
@@ -105,11 +108,28 @@ void AddRows(const Settings& settings, const json& value, const std::string& pat
   }
   if (path == "models" && !value.empty()) {
     for (size_t i = 0; i < value.size(); ++i)
-      AddRows(layers, value[i], fmt::format("models[{}]", i), at / i, table);
+      AddRows(settings, value[i], fmt::format("models[{}]", i), at / i, table);
     return;
   }
   const std::string text = value.is_string() ? value.get<std::string>() : DumpJson(value);
-  table.Add({path, log::Redact(OneLine(text.empty() ? "-" : text, 80)), SourceOf(layers, at)});
+  table.Add({path, log::Redact(OneLine(text.empty() ? "-" : text, 80)), SourceOf(settings, at)});
+}
+
+/// The same shape with {value, source} in the place of every value.
+json WithSources(const Settings& settings, const json& value, const json::json_pointer& at) {
+  json out;
+  if (value.is_object()) {
+    out = json::object();
+    for (const auto& [key, member] : value.items()) out[key] = WithSources(settings, member, at / key);
+  } else if (at.to_string() == "/models") {
+    out = json::array();
+    for (size_t i = 0; i < value.size(); ++i) out.push_back(WithSources(settings, value[i], at / i));
+  } else {
+    const bool text = value.is_string();
+    out = {{"value", text ? json(log::Redact(value.get<std::string>())) : value},
+           {"source", SourceOf(settings, at)}};
+  }
+  return out;
 }
 
 struct Options {
@@ -118,18 +138,23 @@ struct Options {
 };
 
 int Show(Context& context, const Options& options) {
-  const auto layers = LoadLayers(options.backend);
-  if (!layers) return Explain(context, layers.error());
-  if (options.output != "table") {
-    context.out << (options.output == "json" ? DumpJsonPretty(layers->whole) : ToYaml(layers->whole));
-    return kExitOk;
-  }
+  if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
+    return Explain(context, backend.error());
+  const auto settings = LoadSettings(options.backend);
+  if (!settings) return Explain(context, settings.error());
   const Environment environment = ThisEnvironment();
   const DatabasePlace place = PlaceOf(options.backend, environment);
+  const std::string database =
+      place.url.empty() ? TheseFolders(environment).Postgres().string() : std::string("***");
+  if (options.output != "table") {
+    json value = WithSources(*settings, settings->whole, json::json_pointer());
+    value["database"] = {{"value", database}, {"source", place.source}};
+    context.out << (options.output == "json" ? DumpJsonPretty(value) : ToYaml(value));
+    return kExitOk;
+  }
   Table table({"SETTING", "VALUE", "SOURCE"});
-  table.Add(
-      {"database", place.url.empty() ? TheseFolders(environment).Postgres().string() : "***", place.source});
-  AddRows(*layers, layers->whole, "", json::json_pointer(), table);
+  table.Add({"database", database, place.source});
+  AddRows(*settings, settings->whole, "", json::json_pointer(), table);
   table.Print(context.out);
   return kExitOk;
 }

@@ -39,6 +39,13 @@ ModelConfig ReadModel(const json& object, const std::string& path, ObjectReader&
   if (out.provider == "openai" && !http)
     reader.Problem(path +
                    ".endpoint: must be an http:// or https:// URL, e.g. https://models.example.com/v1");
+  const size_t host = out.endpoint.find("://");
+  if (host != std::string::npos &&
+      out.endpoint.substr(host + 3, out.endpoint.find_first_of("/?#", host + 3) - host - 3).find('@') !=
+          std::string::npos)
+    reader.Problem(path +
+                   ".endpoint: must not hold a user or password, since it is shown; put the key into "
+                   "a file that apiKeyFile names");
   if (out.provider == "replay" && out.replay_dir.empty())
     reader.Problem(path + ".replayDir: is required for provider replay");
   parent.Adopt(reader.Finish());
@@ -229,15 +236,22 @@ Result<std::string> ApplyOverride(json& document, const std::string& variable, c
   return path;
 }
 
-/// Lays the variables over the document. They are judged together, since one may need another, and an error
-/// names the variable that it comes from.
-Status ApplyOverrides(json& document, const std::map<std::string, std::string>& environment) {
+/// Lays the variables over the document; gives which variable set which path.
+Result<std::map<std::string, std::string>> LayVariables(
+    json& document, const std::map<std::string, std::string>& environment) {
   std::map<std::string, std::string> variables;
   for (const auto& [name, value] : environment) {
     if (!name.starts_with(kOverridePrefix)) continue;
     YBIS_ASSIGN(const std::string path, ApplyOverride(document, name, value));
     variables[path] = name;
   }
+  return variables;
+}
+
+/// The same; they are judged together, since one may need another, and an error names the variable that it
+/// comes from.
+Status ApplyOverrides(json& document, const std::map<std::string, std::string>& environment) {
+  YBIS_ASSIGN(const auto variables, LayVariables(document, environment));
   const auto config = ReadConfig(document);
   if (config) return {};
   const std::string_view message = config.error().message;
@@ -273,14 +287,16 @@ const ModelConfig* Config::FindModel(std::string_view name) const {
   return nullptr;
 }
 
-Result<Config> LoadConfig(const ConfigInput& input) {
+Result<std::vector<ConfigLayer>> ReadConfigLayers(const ConfigInput& input) {
   const std::string_view profile = ProfileFile(input.profile + ".yaml");
   if (profile.empty()) {
     return Fail(
         ErrorCode::kInvalid,
         fmt::format("profile '{}' is none of dev, staging, prod (YBIS_PROFILE or --profile)", input.profile));
   }
+  std::vector<ConfigLayer> layers;
   YBIS_ASSIGN(const YamlDocument base, ParseYaml(profile, input.profile + ".yaml"));
+  layers.push_back({"profile " + input.profile, base.value});
   json document = *base.value;
   if (!input.file.empty()) {
     YBIS_ASSIGN(const std::string text, ReadFile(input.file));
@@ -288,8 +304,22 @@ Result<Config> LoadConfig(const ConfigInput& input) {
     if (!layer.value->is_null()) {
       Overlay(document, *layer.value);
       YBIS_TRY(CheckLayer(layer, document));
+      layers.push_back({input.file, layer.value});
     }
   }
+  json overrides = json::object();
+  YBIS_TRY(LayVariables(overrides, input.environment));
+  layers.push_back({"environment", std::make_shared<const json>(std::move(overrides))});
+  return layers;
+}
+
+Result<Config> LoadConfig(const ConfigInput& input) {
+  YBIS_ASSIGN(const std::vector<ConfigLayer> layers, ReadConfigLayers(input));
+  json document = json::object();
+  for (const ConfigLayer& layer : layers) {
+    if (layer.source != "environment") Overlay(document, *layer.document);
+  }
+  // Not laid over: a variable that names an object takes its whole place.
   YBIS_TRY(ApplyOverrides(document, input.environment));
   YBIS_ASSIGN(Config config, ReadConfig(document));
   config.profile = input.profile;

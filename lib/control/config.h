@@ -2,6 +2,7 @@
 // The configuration of the control core: profile, then the configuration file, then environment overrides.
 // Strict: unknown keys and wrong types are errors that name file, line and key.
 #include <map>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -102,6 +103,14 @@ struct ConfigInput {
   std::string file;              ///< path of a YAML file laid over the profile; empty = none
   std::map<std::string, std::string> environment;  ///< YBIS_CONFIG__LIMITS__MAXRUNS=5 sets limits.maxRuns
 };
+
+/// What one layer says, keys spelt as they are.
+struct ConfigLayer {
+  std::string source;  ///< "profile dev", the file's path, "environment"
+  std::shared_ptr<const nlohmann::json> document;
+};
+/// The layers from the lowest to the highest, for who wants to know where a value came from.
+Result<std::vector<ConfigLayer>> ReadConfigLayers(const ConfigInput& input);
 
 /// The effective configuration. Checks sense too: the default model exists, heartbeat < lease, and so on.
 Result<Config> LoadConfig(const ConfigInput& input);

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "cli/verb.h"
@@ -30,7 +32,13 @@ class Verbs : public ::testing::Test {
   void SetUp() override {
     ::setenv("YBIS_DATA_DIR", (dir_.path() / "data").c_str(), 1);
     ::setenv("YBIS_CONFIG_DIR", dir_.path().c_str(), 1);
-    for (const char* name : {"DATABASE_URL", "YBIS_PROFILE", "YBIS_CONFIG"}) ::unsetenv(name);
+    for (const char* name : {"DATABASE_URL", "YBIS_PROFILE", "YBIS_CONFIG", "YBIS_BACKEND"}) ::unsetenv(name);
+    std::vector<std::string> overrides;
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+      const std::string text = *variable;
+      if (text.starts_with("YBIS_CONFIG__")) overrides.push_back(text.substr(0, text.find('=')));
+    }
+    for (const std::string& name : overrides) ::unsetenv(name.c_str());
   }
   testing::TempDir dir_;
 };
@@ -54,7 +62,8 @@ TEST_F(Verbs, EveryHelpHasAnExample) {
 
 TEST_F(Verbs, WhatIsOfThisMachineIsRefusedForAClusterWithTheCommandThere) {
   const std::vector<std::vector<std::string>> calls = {{"db", "status", "--backend", "cluster"},
-                                                       {"worker", "start", "--backend", "cluster"}};
+                                                       {"worker", "start", "--backend", "cluster"},
+                                                       {"config", "show", "--backend", "cluster"}};
   for (const auto& words : calls) {
     const Outcome outcome = Ybis(words);
     EXPECT_EQ(outcome.code, kExitUsage);
@@ -99,6 +108,19 @@ TEST_F(Verbs, ConfigShowNamesTheLayerOfEachValue) {
   EXPECT_TRUE(line("limits.maxTokensPerRun").ends_with("config.yaml")) << line("limits.maxTokensPerRun");
   EXPECT_TRUE(line("policy.sandbox").ends_with("profile dev")) << line("policy.sandbox");
   EXPECT_TRUE(line("models[0].name").ends_with("config.yaml")) << outcome.out;
+}
+
+TEST_F(Verbs, ConfigShowNamesTheHighestLayerThatSaysTheSame) {
+  dir_.Write("config.yaml", "limits: {maxRuns: 7}\nlogLevel: info\n");
+  ::setenv("YBIS_CONFIG__LIMITS__MAX_RUNS", "7", 1);
+  const Outcome outcome = Ybis({"config", "show", "-o", "json"});
+  ::unsetenv("YBIS_CONFIG__LIMITS__MAX_RUNS");
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const auto shown = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(shown["limits"]["maxRuns"], (nlohmann::json{{"value", 7}, {"source", "environment"}}));
+  EXPECT_EQ(shown["logLevel"]["source"], (dir_.path() / "config.yaml").string());
+  EXPECT_EQ(shown["health"]["backupFolder"]["source"], "default");
+  EXPECT_TRUE(shown["database"]["value"].get<std::string>().ends_with("/postgres")) << shown["database"];
 }
 
 TEST_F(Verbs, ConfigShowHidesTheDatabaseAddress) {

@@ -60,6 +60,36 @@ TEST(LoadConfig, NamesFileLineAndKey) {
             std::string::npos);
 }
 
+TEST(LoadConfig, RefusesAnEndpointThatHoldsAPassword) {
+  testing::TempDir dir;
+  const auto load = [&](const std::string& endpoint) {
+    const auto file = dir.Write("c.yaml", "models:\n  - {name: a, endpoint: '" + endpoint + "'}\n");
+    return LoadConfig({.profile = "dev", .file = file, .environment = {}});
+  };
+  const auto refused = load("https://user:secret@host.example.com/v1");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("models[0].endpoint"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(refused.error().message.find("secret"), std::string::npos) << "the message is shown, too";
+  EXPECT_TRUE(load("https://host.example.com/v1?key=a@b"));
+}
+
+TEST(ReadConfigLayers, TellsWhatEachLayerSays) {
+  testing::TempDir dir;
+  const auto file = dir.Write("c.yaml", "limits: {maxRuns: 5}\n");
+  const auto layers =
+      ReadConfigLayers({.profile = "dev",
+                        .file = file,
+                        .environment = {{"YBIS_CONFIG__LIMITS__MAX_RUNS", "5"}, {"HOME", "/"}}});
+  ASSERT_TRUE(layers) << layers.error().message;
+  ASSERT_EQ(layers->size(), 3U);
+  EXPECT_EQ((*layers)[0].source, "profile dev");
+  EXPECT_EQ((*layers)[1].source, file);
+  EXPECT_EQ((*layers)[2].source, "environment");
+  const nlohmann::json says = {{"limits", {{"maxRuns", 5}}}};
+  EXPECT_EQ(*(*layers)[1].document, says);
+  EXPECT_EQ(*(*layers)[2].document, says);
+}
+
 TEST(LoadConfig, RefusesOverridesThatNameNothing) {
   EXPECT_EQ(LoadConfig({.profile = "prod", .file = "", .environment = {{"YBIS_CONFIG__LIMIT__MAXRUNS", "9"}}})
                 .error()
