@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/local/backup/backup_check.h"
 #include "cli/local/backup/create.h"
 #include "cli/local/backup/restore.h"
 #include "cli/local/session.h"
@@ -219,19 +220,20 @@ fs::path PathOf(const Options& options) {
   return path.filename().empty() ? path.parent_path() : path;
 }
 
-bool Agreed(Context& context, const Options& options) {
+/// Says what the backup holds and asks; an error when nobody can be asked.
+Result<bool> Agreed(Context& context, const Options& options, const control::BackupManifest& manifest) {
   if (options.yes) return true;
-  if (::isatty(STDIN_FILENO) != 1) {
-    context.err << "error: a restore replaces what is there; --yes says that it may\n";
-    return false;
-  }
+  if (::isatty(STDIN_FILENO) != 1)
+    return Fail(ErrorCode::kInvalid, "a restore replaces what is there; --yes says that it may");
   context.err << fmt::format(
-      "{} will replace {} here. A safety backup is made first. Go on? [y/N] ", options.path,
-      options.components.empty() ? "all that it holds"
-                                 : fmt::format("{}", fmt::join(options.components, ", ")));
+      "{} of {} holds {} ({}).\nIt will replace {} here. A safety backup is made first. Go on? [y/N] ",
+      manifest.name, FormatRfc3339(manifest.created), PartsText(manifest), SizeText(manifest.TotalBytes()),
+      options.components.empty() ? "all of that" : fmt::format("{}", fmt::join(options.components, ", ")));
   std::string answer;
   std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
+  const bool agreed = answer == "y" || answer == "Y" || answer == "yes";
+  if (!agreed) context.err << "nothing was changed\n";
+  return agreed;
 }
 
 void PrintReport(Context& context, const RestoreReport& report, const std::string& output) {
@@ -256,8 +258,13 @@ void PrintReport(Context& context, const RestoreReport& report, const std::strin
 int Restore(Context& context, const Options& options) {
   if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
     return Explain(context, backend.error());
-  if (!Agreed(context, options)) return kExitUsage;
   StopOnSignals signals;
+  // Before anybody is asked: a mistyped name needs no answer.
+  const auto checked = CheckBackup(PathOf(options), ProgressTo(context.err), signals.token());
+  if (!checked) return Explain(context, checked.error());
+  const auto agreed = Agreed(context, options, checked->manifest);
+  if (!agreed) return Explain(context, agreed.error());
+  if (!*agreed) return kExitFailed;
   const auto site = OpenSiteOf(options.backend, signals.token());
   if (!site) return Explain(context, site.error());
   const BackupSite at{site->folders, site->url, *site->pool, ProgressTo(context.err)};
