@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "cli/backend.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 #include "cli/views.h"
 #include "cli/wait_view.h"
@@ -21,6 +22,7 @@ struct Options {
   std::string id;
   std::string reason;
   std::string feedback;
+  std::string output = "table";
   bool yes = false;
 };
 
@@ -63,10 +65,16 @@ Status CheckOptions(const Options& options) {
   return {};
 }
 
+/// Where people read: standard output is another program's when it wants json.
+std::ostream& PeopleOf(Context& context, const Options& options) {
+  return options.output == "table" ? context.out : context.err;
+}
+
 bool Asked(Context& context, const Options& options, const Facts& facts) {
-  context.out << fmt::format("\n{} run {} of task {} ({})? [y/N] ", Capitalized(Verb(options.kind)),
-                             facts.wait.run_id, facts.found.task.name, facts.wait.subject_digest)
-              << std::flush;
+  std::ostream& out = PeopleOf(context, options);
+  out << fmt::format("\n{} run {} of task {} ({})? [y/N] ", Capitalized(Verb(options.kind)),
+                     facts.wait.run_id, facts.found.task.name, facts.wait.subject_digest)
+      << std::flush;
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "y" || answer == "Y" || answer == "yes";
@@ -76,6 +84,22 @@ int ExitCodeOf(control::ApprovalVerdict verdict) {
   const bool counts =
       verdict == control::ApprovalVerdict::kDecided || verdict == control::ApprovalVerdict::kCounted;
   return counts ? kExitOk : kExitUndecided;
+}
+
+/// What came of it, and what happens next.
+void Tell(Context& context, const Options& options, const Facts& facts,
+          const control::ApprovalResult& result) {
+  const TaskView& task = facts.found.task;
+  const nlohmann::json value = {{"name", task.name},
+                                {"uid", task.uid},
+                                {"runId", facts.wait.run_id},
+                                {"decision", Verb(options.kind)},
+                                {"verdict", std::string(ToString(result.verdict))},
+                                {"message", result.message}};
+  if (PrintAs(context.out, options.output, value, {task.name})) return;
+  (ExitCodeOf(result.verdict) == kExitOk ? context.out : context.err) << result.message << "\n";
+  if (result.verdict == control::ApprovalVerdict::kDecided && options.kind != DecisionKind::kReject)
+    context.out << facts.found.backend->AfterDecision(task) << "\n";
 }
 
 int Decide(Context& context, const Options& options) {
@@ -89,9 +113,10 @@ int Decide(Context& context, const Options& options) {
   Backend& backend = *facts->found.backend;
   const TaskView& task = facts->found.task;
   if (!options.yes) {
-    PrintFacts(context.out, backend, task, facts->wait, PaintFor(context.out));
+    std::ostream& people = PeopleOf(context, options);
+    PrintFacts(people, backend, task, facts->wait, PaintFor(people));
     if (!Asked(context, options, *facts)) {
-      context.out << "nothing was decided\n";
+      people << "nothing was decided\n";
       return kExitFailed;
     }
   }
@@ -105,11 +130,8 @@ int Decide(Context& context, const Options& options) {
                                       {}},
                                      {});
   if (!result) return Explain(context, result.error());
-  const int code = ExitCodeOf(result->verdict);
-  (code == kExitOk ? context.out : context.err) << result->message << "\n";
-  if (result->verdict == control::ApprovalVerdict::kDecided && options.kind != DecisionKind::kReject)
-    context.out << backend.AfterDecision(task) << "\n";
-  return code;
+  Tell(context, options, *facts, *result);
+  return ExitCodeOf(result->verdict);
 }
 
 Command AddDecision(Command app, Context& context, const std::shared_ptr<Options>& options,
@@ -118,6 +140,7 @@ Command AddDecision(Command app, Context& context, const std::shared_ptr<Options
   verb.Option("ID", options->id, "Name, uid or run id").Required();
   verb.Option("--reason", options->reason, "Why, for the record");
   verb.Switch("-y,--yes", options->yes, "Do not ask");
+  AddOutput(verb, options->output, kActionOutputs);
   AddBackendOptions(verb, options->backend);
   verb.OnParsed(
       [&context, options] { context.action = [&context, options] { return Decide(context, *options); }; });

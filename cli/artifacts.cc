@@ -1,9 +1,10 @@
 #include <nlohmann/json.hpp>
 
 #include "api/run_api.h"
-#include "base/json.h"
 #include "cli/backend.h"
+#include "cli/output.h"
 #include "cli/table.h"
+#include "cli/terminal_text.h"
 #include "cli/verb.h"
 
 namespace ybis::cli {
@@ -20,21 +21,16 @@ struct Options {
 int ListArtifacts(Context& context, const FoundTask& found, const std::string& output) {
   const auto artifacts = found.backend->Artifacts(found.task, {});
   if (!artifacts) return Explain(context, artifacts.error());
-  if (output == "json") {
-    nlohmann::json rows = nlohmann::json::array();
-    for (const auto& artifact : *artifacts) rows.push_back(api::ToJson(artifact));
-    context.out << DumpJsonPretty(rows);
-    return kExitOk;
-  }
+  nlohmann::json rows = nlohmann::json::array();
+  std::vector<std::string> names;
   Table table({"NAME", "SIZE", "DIGEST"});
+  const size_t shown = output == "wide" ? std::string::npos : 19;
   for (const auto& artifact : *artifacts) {
-    table.Add({artifact.name, std::to_string(artifact.size), artifact.digest.substr(0, 19)});
+    rows.push_back(api::ToJson(artifact));
+    names.push_back(artifact.name);
+    table.Add({artifact.name, std::to_string(artifact.size), artifact.digest.substr(0, shown)});
   }
-  if (output == "name") {
-    for (const auto& artifact : *artifacts) context.out << artifact.name << "\n";
-  } else {
-    table.Print(context.out);
-  }
+  if (!PrintAs(context.out, output, rows, names)) table.Print(context.out);
   return kExitOk;
 }
 
@@ -48,7 +44,8 @@ int Artifacts(Context& context, const Options& options) {
   if (options.action.empty()) return ListArtifacts(context, *found, options.output);
   const auto bytes = found->backend->Artifact(found->task, options.name, {});
   if (!bytes) return Explain(context, bytes.error());
-  context.out << *bytes;
+  // A program that reads it gets it as it is.
+  context.out << (IsTerminal(context.out) ? Visible(*bytes) : *bytes);
   return kExitOk;
 }
 
@@ -60,7 +57,7 @@ void AddArtifacts(Command app, Context& context) {
   verb.Option("ID", options->id, "Name, uid or run id").Required();
   verb.Option("ACTION", options->action, "get");
   verb.Option("NAME", options->name, "Of an artifact, e.g. plan.json");
-  verb.Option("-o,--output", options->output, "table, json or name").OneOf({"table", "json", "name"});
+  AddOutput(verb, options->output);
   AddBackendOptions(verb, options->backend);
   verb.Footer("Examples:\n  ybis artifacts hello\n  ybis artifacts hello get verifier.json");
   verb.OnParsed(

@@ -1,5 +1,7 @@
+#include <nlohmann/json.hpp>
 
 #include "cli/backend.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 
 namespace ybis::cli {
@@ -8,22 +10,29 @@ namespace {
 struct Options {
   BackendOptions backend;
   std::string id;
+  std::string output = "table";
   std::string reason = "cancelled by the user";
 };
+
+int Tell(Context& context, const Options& options, const TaskView& task, const std::string& message) {
+  const nlohmann::json value = {
+      {"name", task.name}, {"uid", task.uid}, {"runId", task.run_id()}, {"message", message}};
+  if (!PrintAs(context.out, options.output, value, {task.name})) context.out << message << "\n";
+  return kExitOk;
+}
 
 int Cancel(Context& context, const Options& options) {
   const auto found = OpenTask(options.backend, options.id, {});
   if (!found) return Explain(context, found.error());
   const TaskView& task = found->task;
   if (task.current && IsTerminal(task.status.phase)) {
-    context.out << fmt::format("run {} of task {} is over already: {}\n", task.run_id(), task.name,
-                               ToString(task.status.phase));
-    return kExitOk;
+    return Tell(context, options, task,
+                fmt::format("run {} of task {} is over already: {}", task.run_id(), task.name,
+                            ToString(task.status.phase)));
   }
   const auto outcome = found->backend->Cancel(task, options.reason, {});
   if (!outcome) return Explain(context, outcome.error());
-  context.out << *outcome << "\n";
-  return kExitOk;
+  return Tell(context, options, task, *outcome);
 }
 
 }  // namespace
@@ -33,6 +42,7 @@ void AddCancel(Command app, Context& context) {
   auto options = std::make_shared<Options>();
   verb.Option("ID", options->id, "Name, uid or run id").Required();
   verb.Option("--reason", options->reason, "Kept in the journal");
+  AddOutput(verb, options->output, kActionOutputs);
   AddBackendOptions(verb, options->backend);
   verb.Footer("Example:\n  ybis cancel hello --reason \"not needed any more\"");
   verb.OnParsed(

@@ -2,12 +2,14 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "cli/local/backup/create.h"
 #include "cli/local/backup/restore.h"
 #include "cli/local/postgres_keeper.h"
 #include "cli/local/session.h"
+#include "cli/output.h"
 #include "cli/signals.h"
 #include "cli/table.h"
 #include "cli/verb.h"
@@ -79,37 +81,61 @@ int Stop(Context& context, const BackendOptions& options) {
   return kExitOk;
 }
 
-int PrintMigrations(Context& context, store::Pool& pool) {
-  const auto state = store::Migrator(pool).State({});
-  if (!state) return Explain(context, state.error());
-  Table table({"VERSION", "NAME", "APPLIED"});
-  for (const store::MigrationState& migration : *state) {
-    table.Add({std::to_string(migration.version), migration.name,
-               migration.applied ? FormatRfc3339(*migration.applied) : "pending"});
+struct StatusOptions {
+  BackendOptions backend;
+  std::string output = "table";
+};
+
+/// Where the database is and how it stands; `heading` says it to people.
+struct Standing {
+  nlohmann::json value;
+  std::string heading;
+  bool reachable = false;
+};
+
+Standing StandingOf(const DatabasePlace& place) {
+  if (!place.url.empty())
+    return {{{"state", "given"}, {"source", place.source}},
+            fmt::format("database: given by {}\n", place.source),
+            true};
+  const PrivatePostgres::Info info = Server().Look();
+  const std::string folder = info.folder.string();
+  if (info.state == PrivatePostgres::State::kRunning) {
+    return {{{"state", "running"}, {"folder", folder}, {"serverVersion", info.version}},
+            fmt::format("database: running, PostgreSQL {} ({})\n", info.version, folder),
+            true};
   }
-  table.Print(context.out);
-  return kExitOk;
+  const std::string state = info.state == PrivatePostgres::State::kAbsent ? "not made yet" : "stopped";
+  return {{{"state", state}, {"folder", folder}}, fmt::format("database: {} ({})\n", state, folder), false};
 }
 
-int Show(Context& context, const BackendOptions& options) {
-  if (const Status backend = CheckBackend(options, kKubectl); !backend)
+int Show(Context& context, const StatusOptions& options) {
+  if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
     return Explain(context, backend.error());
-  const DatabasePlace place = PlaceOf(options, ThisEnvironment());
-  if (place.url.empty()) {
-    const PrivatePostgres::Info info = Server().Look();
-    if (info.state != PrivatePostgres::State::kRunning) {
-      context.out << fmt::format("database: {} ({})\n",
-                                 info.state == PrivatePostgres::State::kAbsent ? "not made yet" : "stopped",
-                                 info.folder.string());
-      return kExitOk;
+  Standing standing = StandingOf(PlaceOf(options.backend, ThisEnvironment()));
+  std::vector<std::string> names;
+  Table table({"VERSION", "NAME", "APPLIED"});
+  if (standing.reachable) {
+    if (options.output == "table") context.out << standing.heading << "\n";
+    const auto database = OpenAny(options.backend, {});
+    if (!database) return Explain(context, database.error());
+    const auto state = store::Migrator(*database->pool).State({});
+    if (!state) return Explain(context, state.error());
+    for (const store::MigrationState& migration : *state) {
+      const std::string applied = migration.applied ? FormatRfc3339(*migration.applied) : "pending";
+      table.Add({std::to_string(migration.version), migration.name, applied});
+      names.push_back(store::MigrationLabel(migration.version, migration.name));
+      standing.value["migrations"].push_back(
+          {{"version", migration.version}, {"name", migration.name}, {"applied", applied}});
     }
-    context.out << fmt::format("database: running, PostgreSQL {} ({})\n\n", info.version,
-                               info.folder.string());
-  } else {
-    context.out << fmt::format("database: given by {}\n\n", place.source);
   }
-  const auto database = OpenAny(options, {});
-  return database ? PrintMigrations(context, *database->pool) : Explain(context, database.error());
+  if (PrintAs(context.out, options.output, standing.value, names)) return kExitOk;
+  if (standing.reachable) {
+    table.Print(context.out);
+  } else {
+    context.out << standing.heading;
+  }
+  return kExitOk;
 }
 
 int Report(Context& context, const Result<std::vector<store::MigrationState>>& moved, const char* what) {
@@ -239,6 +265,16 @@ void AddRollback(Command verb, Context& context) {
       [&context, options] { context.action = [&context, options] { return Rollback(context, *options); }; });
 }
 
+void AddStatus(Command verb, Context& context) {
+  Command sub = verb.Add("status", "Show where the database is and which migrations are applied");
+  auto options = std::make_shared<StatusOptions>();
+  AddOutput(sub, options->output, kActionOutputs);
+  AddBackendOptions(sub, options->backend);
+  sub.Footer("Examples:\n  ybis db status\n  ybis db status -o json");
+  sub.OnParsed(
+      [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
+}
+
 }  // namespace
 
 void AddDb(Command app, Context& context) {
@@ -246,7 +282,7 @@ void AddDb(Command app, Context& context) {
   verb.NeedsSubcommand();
   AddSimple(verb, context, "start", "Start the private server (other commands do it themselves)", Start);
   AddSimple(verb, context, "stop", "Stop the private server; nothing is lost", Stop);
-  AddSimple(verb, context, "status", "Show where the database is and which migrations are applied", Show);
+  AddStatus(verb, context);
   AddSimple(verb, context, "migrate", "Apply what is pending", Migrate);
   AddKeep(verb, context);
   AddRollback(verb, context);

@@ -1,5 +1,7 @@
+#include <nlohmann/json.hpp>
 
 #include "cli/backend.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 
 namespace ybis::cli {
@@ -9,6 +11,7 @@ struct Options {
   BackendOptions backend;
   std::string id;
   std::string from;
+  std::string output = "table";
 };
 
 int RetryTask(Context& context, const Options& options) {
@@ -24,7 +27,14 @@ int RetryTask(Context& context, const Options& options) {
   }
   const auto outcome = found->backend->Retry(task, options.from, {});
   if (!outcome) return Explain(context, outcome.error());
-  context.out << *outcome << "\n";
+  nlohmann::json value = {{"name", task.name}, {"uid", task.uid}, {"message", *outcome}};
+  if (options.output == "json" || options.output == "yaml") {
+    // In a cluster the new run has no id before its operator has looked.
+    const auto now = found->backend->Find(task.name, {});
+    if (!now) return Explain(context, now.error());
+    value["runId"] = now->current ? now->run_id() : std::string();
+  }
+  if (!PrintAs(context.out, options.output, value, {task.name})) context.out << *outcome << "\n";
   return kExitOk;
 }
 
@@ -36,6 +46,7 @@ void AddRetry(Command app, Context& context) {
   verb.Option("ID", options->id, "Name, uid or run id").Required();
   verb.Option("--from", options->from,
               "Begin at this node, with all that the run had before it; default: at the beginning");
+  AddOutput(verb, options->output, kActionOutputs);
   AddBackendOptions(verb, options->backend, true);
   verb.Footer(
       "Exit codes: 2 the run never came to that node or its workflow has changed, 3 no such task or node.\n\n"

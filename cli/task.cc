@@ -1,7 +1,8 @@
 // ybis task create, list, status.
 #include <nlohmann/json.hpp>
 
-#include "base/json.h"
+#include "cli/output.h"
+#include "cli/terminal_text.h"
 #include "cli/verb.h"
 #include "cli/views.h"
 #include "cli/wait_view.h"
@@ -24,13 +25,8 @@ int Create(Context& context, const CreateOptions& options) {
   if (!backend) return Explain(context, backend.error());
   const auto task = (*backend)->Create({options.file, options.task}, {});
   if (!task) return Explain(context, task.error());
-  if (options.output == "name") {
-    context.out << task->name << "\n";
-  } else if (options.output == "json") {
-    context.out << DumpJsonPretty({{"name", task->name}, {"uid", task->uid}, {"runId", task->run_id}});
-  } else {
-    context.out << task->next << "\n";
-  }
+  const json value = {{"name", task->name}, {"uid", task->uid}, {"runId", task->run_id}};
+  if (!PrintAs(context.out, options.output, value, {task->name})) context.out << task->next << "\n";
   return kExitOk;
 }
 
@@ -123,16 +119,13 @@ int List(Context& context, const ListOptions& options) {
                                        .all_namespaces = options.all_namespaces},
                                       {});
   if (!tasks) return Explain(context, tasks.error());
-  if (options.output == "name") {
-    for (const TaskSummary& task : *tasks) context.out << task.name << "\n";
-    return kExitOk;
+  json rows = json::array();
+  std::vector<std::string> names;
+  for (const TaskSummary& task : *tasks) {
+    rows.push_back(RowOf(task));
+    names.push_back(task.name);
   }
-  if (options.output == "json" || options.output == "yaml") {
-    json rows = json::array();
-    for (const TaskSummary& task : *tasks) rows.push_back(RowOf(task));
-    context.out << (options.output == "json" ? DumpJsonPretty(rows) : ToYaml(rows));
-    return kExitOk;
-  }
+  if (PrintAs(context.out, options.output, rows, names)) return kExitOk;
   if (tasks->empty()) {
     context.err << fmt::format("no tasks; `{}` shows how to make one\n",
                                (*backend)->Command()("task create --help"));
@@ -165,7 +158,8 @@ void PrintStatus(Context& context, const TaskView& task, const std::vector<contr
   }
   if (wait) PrintWait(context.out, *wait, SystemClock().Now());
   PrintResult(context.out, task.name, spec, task.status, command, paint);
-  if (wide) context.out << "\nObjective\n" << spec.objective << "\n";
+  if (wide)
+    context.out << "\nObjective\n" << (paint.terminal ? Visible(spec.objective) : spec.objective) << "\n";
   if (nodes.empty()) return;
   size_t width = 0;
   for (const auto& node : nodes) width = std::max(width, node.node.size());
@@ -177,13 +171,7 @@ int Show(Context& context, const StatusOptions& options) {
   const auto found = OpenTask(options.backend, options.id, {});
   if (!found) return Explain(context, found.error());
   const TaskView& task = found->task;
-  if (options.output == "name") {
-    context.out << task.name << "\n";
-  } else if (options.output == "json") {
-    context.out << DumpJsonPretty(*task.object);
-  } else if (options.output == "yaml") {
-    context.out << ToYaml(*task.object);
-  } else {
+  if (!PrintAs(context.out, options.output, *task.object, {task.name})) {
     auto nodes = found->backend->Nodes(task, 0, {});
     if (!nodes) {
       const ErrorCode code = nodes.error().code;
@@ -207,7 +195,7 @@ void AddCreate(Command verb, Context& context) {
   auto options = std::make_shared<CreateOptions>();
   create.Option("-f,--file", options->file, "A YbisTask manifest; flags are laid over it");
   AddTaskFlags(create, options->task);
-  create.Option("-o,--output", options->output, "table, json or name").OneOf({"table", "json", "name"});
+  AddOutput(create, options->output, kActionOutputs);
   AddBackendOptions(create, options->backend, true);
   create.Footer(
       "Examples:\n"
@@ -229,7 +217,7 @@ void AddList(Command verb, Context& context) {
   list.Option("--sort", options->sort, "newest, oldest, priority, name or status")
       .OneOf({"newest", "oldest", "priority", "name", "status"})
       .ShowDefault();
-  list.Option("-o,--output", options->output, "table, wide, json, yaml or name").OneOf(kOutputs);
+  AddOutput(list, options->output);
   AddBackendOptions(list, options->backend);
   list.Footer(
       "Examples:\n  ybis task list --status Failed --status Blocked\n  ybis task list --sort priority -o "
@@ -242,7 +230,7 @@ void AddStatus(Command verb, Context& context) {
   Command status = verb.Add("status", "Show a task, its newest run and the nodes it went through");
   auto options = std::make_shared<StatusOptions>();
   status.Option("ID", options->id, "Name, uid (four characters do) or run id").Required();
-  status.Option("-o,--output", options->output, "table, wide, json, yaml or name").OneOf(kOutputs);
+  AddOutput(status, options->output);
   AddBackendOptions(status, options->backend);
   status.Footer("Examples:\n  ybis task status hello\n  ybis task status 6f1c -o yaml");
   status.OnParsed(

@@ -16,7 +16,4 @@ std::string NodeLine(const control::NodeSummary& node, size_t name_width, const 
 void PrintResult(std::ostream& out, const std::string& name, const api::TaskSpec& spec,
                  const api::TaskStatus& status, const CommandForm& command, const Paint& paint);
 
-/// The choices of -o.
-inline const std::vector<std::string> kOutputs = {"table", "wide", "json", "yaml", "name"};
-
 }  // namespace ybis::cli

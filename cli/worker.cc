@@ -3,11 +3,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "cli/backend.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
+#include "cli/output.h"
 #include "cli/signals.h"
 #include "cli/table.h"
 #include "cli/verb.h"
@@ -103,15 +103,31 @@ int ShowLeases(Context& context, const StatusOptions& options) {
   const auto leases = (*backend)->Leases({});
   if (!leases) return Explain(context, leases.error());
   nlohmann::json rows = nlohmann::json::array();
-  Table table({"RUN", "TASK", "STATE", "NODE", "ATTEMPT", "HELD", "LEASE LEFT", "HOLDER"});
+  const bool wide = options.output == "wide";
+  std::vector<std::string> heading = {"RUN",     "TASK", "STATE",      "NODE",
+                                      "ATTEMPT", "HELD", "LEASE LEFT", "HOLDER"};
+  if (wide) heading.insert(heading.end(), {"SINCE", "UNTIL"});
+  Table table(std::move(heading));
+  std::vector<std::string> runs;
   const TimePoint now = SystemClock().Now();
   for (const auto& [lease, dead] : *leases) {
     const std::string left = !lease.left               ? "-"
                              : lease.left->count() < 0 ? "overdue"
                                                        : fmt::format("{}s", lease.left->count());
     const std::string holder = lease.holder.empty() ? "(nobody yet)" : lease.holder + (dead ? " (dead)" : "");
-    table.Add({lease.run_id, lease.task, lease.state, lease.node.empty() ? "-" : lease.node,
-               std::to_string(lease.attempt), AgeText(lease.granted, now), left, holder});
+    std::vector<std::string> row = {lease.run_id,
+                                    lease.task,
+                                    lease.state,
+                                    lease.node.empty() ? "-" : lease.node,
+                                    std::to_string(lease.attempt),
+                                    AgeText(lease.granted, now),
+                                    left,
+                                    holder};
+    if (wide)
+      row.insert(row.end(),
+                 {FormatRfc3339(lease.granted), lease.expires ? FormatRfc3339(*lease.expires) : "-"});
+    table.Add(std::move(row));
+    runs.push_back(lease.run_id);
     rows.push_back({{"runId", lease.run_id},
                     {"task", lease.task},
                     {"state", lease.state},
@@ -120,9 +136,8 @@ int ShowLeases(Context& context, const StatusOptions& options) {
                     {"holder", lease.holder},
                     {"secondsLeft", lease.left ? nlohmann::json(lease.left->count()) : nlohmann::json()}});
   }
-  if (options.output == "json") {
-    context.out << DumpJsonPretty(rows);
-  } else if (leases->empty()) {
+  if (PrintAs(context.out, options.output, rows, runs)) return kExitOk;
+  if (leases->empty()) {
     context.err << "no run is under way\n";
   } else {
     table.Print(context.out);
@@ -156,7 +171,7 @@ void AddWorker(Command app, Context& context) {
 
   auto status = std::make_shared<StatusOptions>();
   Command status_verb = verb.Add("status", "Show live leases: which run is held by whom");
-  status_verb.Option("-o,--output", status->output, "table or json").OneOf({"table", "json"});
+  AddOutput(status_verb, status->output);
   AddBackendOptions(status_verb, status->backend);
   status_verb.Footer("Example:\n  ybis worker status");
   status_verb.OnParsed(

@@ -1,10 +1,13 @@
 #include "workflow/loader.h"
 
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/backend.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "workflow/graph.h"
@@ -25,25 +28,24 @@ int List(Context& context, const Options& options) {
   if (!backend) return Explain(context, backend.error());
   const auto workflows = (*backend)->Workflows({});
   if (!workflows) return Explain(context, workflows.error());
-  if (options.output == "json") {
-    json rows = json::array();
-    for (const auto& [spec, problem] : *workflows) {
-      rows.push_back({{"name", spec.name}, {"nodes", spec.nodes.size()}, {"description", spec.description}});
-      if (!problem.empty()) rows.back()["problem"] = problem;
-    }
-    context.out << DumpJsonPretty(rows);
-    return kExitOk;
-  }
-  if (options.output == "table")
-    context.out << fmt::format("{:<14} {:>5}  {}\n", "NAME", "NODES", "DESCRIPTION");
+  const bool wide = options.output == "wide";
+  json rows = json::array();
+  std::vector<std::string> names;
+  std::vector<std::string> heading = {"NAME", "NODES", "DESCRIPTION"};
+  if (wide) heading.insert(heading.begin() + 2, {"ENTRY", "EXITS"});
+  Table table(std::move(heading));
   for (const auto& [spec, problem] : *workflows) {
-    if (options.output == "name") {
-      context.out << spec.name << "\n";
-      continue;
-    }
-    context.out << fmt::format("{:<14} {:>5}  {}\n", spec.name, spec.nodes.size(),
-                               problem.empty() ? spec.description : "not accepted: " + OneLine(problem, 120));
+    rows.push_back({{"name", spec.name}, {"nodes", spec.nodes.size()}, {"description", spec.description}});
+    if (!problem.empty()) rows.back()["problem"] = problem;
+    names.push_back(spec.name);
+    std::vector<std::string> row = {
+        spec.name, std::to_string(spec.nodes.size()),
+        OneLine(problem.empty() ? spec.description : "not accepted: " + problem, wide ? 1024 : 120)};
+    if (wide)
+      row.insert(row.begin() + 2, {spec.entry_point, fmt::format("{}", fmt::join(spec.exit_points, ", "))});
+    table.Add(std::move(row));
   }
+  if (!PrintAs(context.out, options.output, rows, names)) table.Print(context.out);
   return kExitOk;
 }
 
@@ -54,28 +56,36 @@ std::string EdgeText(const api::Edge& edge) {
                      DumpJson(*edge.when->value));
 }
 
+void PrintNodes(std::ostream& out, const api::WorkflowSpec& spec, bool wide) {
+  std::vector<std::string> heading = {"NODE", "TYPE", "VISITS", "NEXT"};
+  if (wide) heading.insert(heading.begin() + 3, {"TIMEOUT", "CONFIG"});
+  Table table(std::move(heading));
+  for (const api::NodeSpec& node : spec.nodes) {
+    std::vector<std::string> next;
+    for (const api::Edge& edge : node.next) next.push_back(EdgeText(edge));
+    if (workflow::IsExit(spec, node.name)) next.emplace_back("(exit)");
+    std::vector<std::string> row = {node.name + (node.name == spec.entry_point ? "*" : ""), node.type,
+                                    node.max_visits > 0 ? std::to_string(node.max_visits) : "-",
+                                    fmt::format("{}", fmt::join(next, ", "))};
+    if (wide) {
+      row.insert(row.begin() + 3, {node.timeout_seconds > 0 ? fmt::format("{}s", node.timeout_seconds) : "-",
+                                   OneLine(DumpJson(*node.config), 80)});
+    }
+    table.Add(std::move(row));
+  }
+  table.Print(out);
+}
+
 int Show(Context& context, const Options& options) {
   const auto backend = OpenBackend(options.backend, {});
   if (!backend) return Explain(context, backend.error());
   const auto found = (*backend)->Workflow(options.name, {});
   if (!found) return Explain(context, found.error());
   const api::WorkflowSpec* spec = &found->spec;
-  if (options.output == "json") {
-    context.out << DumpJsonPretty(api::ToJson(*spec));
-    return kExitOk;
-  }
+  if (PrintAs(context.out, options.output, api::ToJson(*spec), {spec->name})) return kExitOk;
   if (!found->problem.empty()) context.err << "not accepted: " << found->problem << "\n";
-  context.out << spec->name << ": " << spec->description << "\n\n"
-              << fmt::format("{:<16} {:<16} {:>6}  {}\n", "NODE", "TYPE", "VISITS", "NEXT");
-  for (const api::NodeSpec& node : spec->nodes) {
-    std::vector<std::string> next;
-    for (const api::Edge& edge : node.next) next.push_back(EdgeText(edge));
-    if (workflow::IsExit(*spec, node.name)) next.push_back("(exit)");
-    const std::string visits = node.max_visits > 0 ? std::to_string(node.max_visits) : "-";
-    const std::string mark = node.name == spec->entry_point ? "*" : "";
-    context.out << fmt::format("{:<16} {:<16} {:>6}  {}\n", node.name + mark, node.type, visits,
-                               fmt::join(next, ", "));
-  }
+  context.out << spec->name << ": " << OneLine(spec->description, 1024) << "\n\n";
+  PrintNodes(context.out, *spec, options.output == "wide");
   return kExitOk;
 }
 
@@ -106,7 +116,7 @@ void AddWorkflow(Command app, Context& context) {
   auto files = std::make_shared<std::vector<std::string>>();
 
   Command list = verb.Add("list", "List the workflows: the built-in ones, or a cluster's");
-  list.Option("-o,--output", options->output, "table, json or name").OneOf({"table", "json", "name"});
+  AddOutput(list, options->output);
   AddBackendOptions(list, options->backend);
   list.Footer("Example:\n  ybis workflow list");
   list.OnParsed(
@@ -115,7 +125,7 @@ void AddWorkflow(Command app, Context& context) {
   Command show = verb.Add("show", "Show a workflow's graph");
   show.Option("NAME", options->name, "A built-in workflow or a file; of a cluster: a YbisWorkflow")
       .Required();
-  show.Option("-o,--output", options->output, "table or json").OneOf({"table", "json"});
+  AddOutput(show, options->output);
   AddBackendOptions(show, options->backend);
   show.OnParsed(
       [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
