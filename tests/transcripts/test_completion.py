@@ -83,27 +83,31 @@ def test_zsh_completes_in_a_terminal(machine):
     if not shutil.which("zsh"):
         pytest.skip("zsh is not installed")
     driver = machine.folder / "driver.zsh"
+    # Each question waits for its answer, however busy the machine is: the list is drawn when nothing more is typed.
     driver.write_text(f"""
 zmodload zsh/zpty
-zpty z zsh -f -i
+zpty -b z zsh -f -i
 ask() {{
-  zpty -w z $'print BEGIN\\n'
-  zpty -w -n z "$1"$'\\t'
-  sleep 1
-  zpty -w -n z $'\\x15print END\\n'
-  local line= all=
-  while zpty -r z line; do all+=$line; [[ $line == *END[[:space:]]* && $line != *print* ]] && break; done
-  print -r -- "ANSWER $1 :: ${{all//[$'\\r\\n']/ }}"
+  local typed=$1 word= line= all= missing=
+  shift
+  zpty -w -n z "$typed"
+  for _ in {{1..300}}; do
+    while zpty -r -t z line; do all+=$line; done
+    missing=
+    for word; do [[ $all == *$word* ]] || missing=1; done
+    [[ -n $missing ]] || break
+    sleep 0.1
+  done
+  print -r -- "ANSWER $typed :: ${{all//[$'\r\n\t']/ }}" | tr -d '\t\025'
 }}
-zpty -w z "PS1=; autoload -U compinit; compinit -u -D; zstyle ':completion:*' list-colors ''; source {script(machine, 'zsh')}"
-sleep 1
-ask 'ybis task '
-ask 'ybis task list --so'
-ask 'ybis task list -o '
-ask 'ybis completion '
+ask $'PS1=; autoload -U compinit; compinit -u -D; zstyle ":completion:*" list-colors ""; source {script(machine, 'zsh')}; print RE""ADY\n' READY
+ask $'ybis task \t' create list status
+ask $'\x15ybis task list --so\t' --sort
+ask $'\x15ybis task list -o \t' table wide json yaml name
+ask $'\x15ybis completion \t' bash zsh fish
 zpty -d z
 """)
-    result = subprocess.run(["zsh", "-f", str(driver)], capture_output=True, text=True, timeout=60, errors="replace",
+    result = subprocess.run(["zsh", "-f", str(driver)], capture_output=True, text=True, timeout=180, errors="replace",
                             env={"HOME": str(machine.folder), "PATH": "/usr/bin:/bin", "TERM": "dumb", "LC_ALL": "C.UTF-8"})
     answers = dict(re.findall(r"^ANSWER (.*?) :: (.*)$", result.stdout, re.MULTILINE))
     assert len(answers) == 4, result.stdout + result.stderr
