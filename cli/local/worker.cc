@@ -139,6 +139,24 @@ void Worker::JoinEnded() {
   for (const std::string& run_id : std::exchange(walks->ended, {})) {
     threads.push_back(std::move(walks->running[run_id]));
     walks->running.erase(run_id);
+/// Only of the runs that have a thread here: one whose pick-up was committed while its answer was lost is
+/// nobody's, and must run out.
+void Worker::KeepPickUps(std::stop_token stop) {
+  std::vector<std::string> run_ids;
+  {
+    auto walks = walks_.Lock();
+    for (const auto& [run_id, thread] : walks->running) run_ids.push_back(run_id);
+  }
+  if (const Status kept = pick_ups_.Keep(run_ids, stop); !kept && !stop.stop_requested()) {
+    log::Warn("pick-ups were not kept", {{"error", kept.error().message}});
+  }
+}
+
+/// When even that fails, the pick-up runs out.
+void Worker::GiveBack(const std::string& run_id) {
+  [[maybe_unused]] const Status given = pick_ups_.GiveBack(run_id, {});
+}
+
   }
   metrics_.SetActiveWorkers(static_cast<int64_t>(walks->running.size()));
 }
@@ -162,9 +180,7 @@ void Worker::Serve(std::stop_token stop) {
     if (std::chrono::steady_clock::now() >= next_keep) {
       next_keep = std::chrono::steady_clock::now() + kKeepTime;
       ReturnLost(stop);
-      if (const Status kept = pick_ups_.Keep(stop); !kept && !stop.stop_requested()) {
-        log::Warn("pick-ups were not kept", {{"error", kept.error().message}});
-      }
+      KeepPickUps(stop);
     }
     TakeRuns(stop);
   }
@@ -228,6 +244,7 @@ void Worker::Supervise(const std::string& run_id, std::stop_token stop) {
   Duration backoff = kFirstBackoff;
   for (int64_t failures = 0;;) {
     log::Info("starting the runner", {{"run", run_id}});
+      GiveBack(run_id);
     const auto ended = StartRunner(run_id, stop);
     const auto run = Settle(run_id);
     if (!run) {
@@ -241,7 +258,7 @@ void Worker::Supervise(const std::string& run_id, std::stop_token stop) {
       return;
     }
     if (stop.stop_requested()) {
-      [[maybe_unused]] const Status given = pick_ups_.GiveBack(run_id, {});
+      GiveBack(run_id);
       return;
     }
     if (run->state == RunState::kRunning || (ended && ended->exit_code == kLeaseLost))
@@ -257,9 +274,9 @@ void Worker::Supervise(const std::string& run_id, std::stop_token stop) {
     SystemClock().SleepFor(backoff, stop);
     backoff = std::min(backoff * 2, kLongestBackoff);
     const auto mine = pick_ups_.TakeRun(run_id, {});
-    if (!mine || !*mine) return;
-    if (stop.stop_requested()) {
-      [[maybe_unused]] const Status given = pick_ups_.GiveBack(run_id, {});
+    if (mine && !*mine) return;
+    if (!mine || stop.stop_requested()) {
+      GiveBack(run_id);
       return;
     }
   }

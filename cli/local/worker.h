@@ -54,6 +54,8 @@ class Worker {
   void TakeRuns(std::stop_token stop);
   void Begin(const std::string& run_id);
   void JoinEnded();
+  void KeepPickUps(std::stop_token stop);
+  void GiveBack(const std::string& run_id);
   void Wake();
   /// Starts runners for a picked-up run until it is over; what a walk's thread does.
   void Supervise(const std::string& run_id, std::stop_token stop);

@@ -34,9 +34,11 @@ Result<bool> PickUps::TakeRun(const std::string& run_id, std::stop_token stop) {
   return !rows.empty();
 }
 
-Status PickUps::Keep(std::stop_token stop) {
-  YBIS_TRY(pool_.Execute("UPDATE leases SET granted = now() WHERE holder = $1 AND expires IS NULL",
-                         {starter_}, std::move(stop), InDoubt::kRepeat));
+Status PickUps::Keep(const std::vector<std::string>& run_ids, std::stop_token stop) {
+  if (run_ids.empty()) return {};
+  YBIS_TRY(pool_.Execute(
+      "UPDATE leases SET granted = now() WHERE holder = $1 AND run_id = ANY($2::text[]) AND expires IS NULL",
+      {starter_, run_ids}, std::move(stop), InDoubt::kRepeat));
   return {};
 }
 

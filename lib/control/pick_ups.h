@@ -26,8 +26,9 @@ class PickUps {
   Result<std::vector<std::string>> Take(int64_t max, std::stop_token stop);
   /// Takes this one, or has it already; false when it is not dispatched or another starts it.
   Result<bool> TakeRun(const std::string& run_id, std::stop_token stop);
-  /// Renews what this process has picked up and not yet claimed.
-  Status Keep(std::stop_token stop);
+  /// Renews those of these runs that this process has picked up and not yet claimed. Name only what is being
+  /// started: a pick-up that its own starter does not know of must run out.
+  Status Keep(const std::vector<std::string>& run_ids, std::stop_token stop);
   Status GiveBack(const std::string& run_id, std::stop_token stop);
   /// Frees what a starter had picked up whose process `is_gone`, and returns the runs whose lease such a
   /// process holds: for Watchdog::HolderLost. Model calls that they had under way may be made anew at once.

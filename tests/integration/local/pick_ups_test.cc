@@ -76,10 +76,20 @@ TEST_F(PickUpsTest, AnOldPickUpIsAnybodysUnlessItIsKept) {
     ASSERT_TRUE(pool_.Execute("UPDATE leases SET granted = now() - interval '1 hour'", {}, {}));
   };
   age();
-  ASSERT_TRUE(one_.Keep({}));
+  ASSERT_TRUE(one_.Keep({run.run_id}, {}));
   EXPECT_TRUE(two_.Take(10, {})->empty());
   age();
   EXPECT_EQ(two_.Take(10, {})->size(), 1U);
+}
+
+TEST_F(PickUpsTest, APickUpThatItsStarterDoesNotKnowOfRunsOutWhileTheStarterLives) {
+  const RunRecord known = Enqueue("a");
+  const RunRecord orphan = Enqueue("b");
+  ASSERT_EQ(queue_.AdmitUpTo(10)->size(), 2U);
+  ASSERT_EQ(one_.Take(10, {})->size(), 2U) << "of the second the answer is lost";
+  ASSERT_TRUE(pool_.Execute("UPDATE leases SET granted = now() - interval '1 hour'", {}, {}));
+  ASSERT_TRUE(one_.Keep({known.run_id}, {}));
+  EXPECT_EQ(*two_.Take(10, {}), std::vector<std::string>{orphan.run_id});
 }
 
 TEST_F(PickUpsTest, AClaimedRunCannotBePickedUp) {
