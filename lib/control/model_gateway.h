@@ -65,8 +65,8 @@ struct GatewaySettings {
   int max_reasks = 2;  ///< answers that do not fit go back this often
   /// After a crash another process takes a call over when this is past; renewed while the call is under way.
   std::chrono::milliseconds call_lease{60'000};
-  std::chrono::milliseconds call_timeout{
-      900'000};  ///< of one call with all its retries, re-asks and fallbacks
+  /// Of one call with all its retries, re-asks and fallbacks: less than the runner waits for its answer.
+  std::chrono::milliseconds call_timeout{570'000};
   /// How long the end of a call is told to a record that cannot be reached; 10 s once we are to stop.
   std::chrono::milliseconds settle_patience{300'000};
 };

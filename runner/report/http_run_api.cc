@@ -80,6 +80,7 @@ Result<std::string> HttpRunApi::Once(const Call& call, std::stop_token stop, boo
 Result<std::string> HttpRunApi::Send(const Call& call, std::stop_token stop) {
   Backoff backoff(settings_.retry);
   const TimePoint start = clock_.Now();
+  std::optional<TimePoint> first_answer;
   for (int denials = 0;;) {
     bool answered = false;
     Result<std::string> result = Once(call, stop, answered);
@@ -88,9 +89,12 @@ Result<std::string> HttpRunApi::Send(const Call& call, std::stop_token stop) {
     if (error.code == ErrorCode::kDenied && ++denials <= 3) error.retryable = true;
     if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "stopped: " + error.message);
     if (!error.retryable) return result;
-    const Duration bound = answered ? std::min(call.bound, call.answered_bound) : call.bound;
+    // A model call waits long for its answer: "later" from a core that stops must not come too late to help.
+    if (answered && !first_answer) first_answer = clock_.Now();
+    TimePoint until = start + call.bound;
+    if (answered) until = std::min(until, *first_answer + call.answered_bound);
     const Duration wait = backoff.Next(error.retry_after);
-    if (clock_.Now() + wait > start + bound) return result;
+    if (clock_.Now() + wait > until) return result;
     log::Warn("Run API call failed, trying again", {{"call", call.path}, {"error", error.message}});
     if (!clock_.SleepFor(wait, stop)) return Fail(ErrorCode::kCancelled, "stopped: " + error.message);
   }

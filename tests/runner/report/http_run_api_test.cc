@@ -17,6 +17,7 @@ class ScriptedTransport final : public http::Transport {
  public:
   Result<http::ClientResponse> Send(const http::ClientRequest& request, std::stop_token stop) override {
     requests.push_back(request);
+    if (on_send) on_send();
     if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "stopped");
     Result<http::ClientResponse> answer = answers.front();
     if (answers.size() > 1) answers.pop_front();
@@ -32,6 +33,7 @@ class ScriptedTransport final : public http::Transport {
 
   std::deque<Result<http::ClientResponse>> answers;
   std::vector<http::ClientRequest> requests;
+  std::function<void()> on_send;
 };
 
 json ErrorBody(const char* code, bool retryable) {
@@ -97,6 +99,17 @@ TEST_F(HttpRunApiTest, AsksAModelOnceMoreAfterItsEndpointsPause) {
   transport_.answers.push_back(http::ClientResponse{
       .status = 503, .headers = {{"retry-after", "30"}}, .body = ErrorBody("Unavailable", true).dump()});
   transport_.Answer(400, ErrorBody("Invalid", false));
+  const auto answer = Api().CallModel({.epoch = 1, .node = "planner"}, {});
+  EXPECT_EQ(answer.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(transport_.requests.size(), 2U);
+}
+
+TEST_F(HttpRunApiTest, AsksAModelAgainWhoseCoreStopsInTheMiddleOfALongCall) {
+  transport_.Answer(503, ErrorBody("Unavailable", true));
+  transport_.Answer(400, ErrorBody("Invalid", false));
+  transport_.on_send = [this] {
+    if (transport_.requests.size() == 1) clock_.Advance(std::chrono::minutes(5));
+  };
   const auto answer = Api().CallModel({.epoch = 1, .node = "planner"}, {});
   EXPECT_EQ(answer.error().code, ErrorCode::kInvalid);
   EXPECT_EQ(transport_.requests.size(), 2U);
