@@ -86,6 +86,34 @@ void CheckHumanApproval(const WorkflowSpec& spec, size_t i, std::vector<std::str
   }
 }
 
+/// The settings that a node of a type takes, where the runner checks their values; human_approval has its own
+/// check above.
+const std::map<std::string, Reach, std::less<>>& ConfigKeys() {
+  static const std::map<std::string, Reach, std::less<>> keys = {
+      {"spec_generator", {}},
+      {"planner", {}},
+      {"executor", {"adapter", "argv", "patch", "timeoutSeconds"}},
+      {"repair", {}},
+      {"verifier", {"requirePass"}},
+      {"gate", {"allowUnverified", "allowBinary", "allowEmpty"}},
+      {"command", {"argv", "timeoutSeconds"}},
+      {"passthrough", {}}};
+  return keys;
+}
+
+/// A misspelt setting would silently change nothing.
+void CheckConfigKeys(const WorkflowSpec& spec, size_t i, std::vector<std::string>& problems) {
+  const NodeSpec& node = spec.nodes[i];
+  const auto known = ConfigKeys().find(node.type);
+  if (known == ConfigKeys().end() || !node.config) return;
+  for (const auto& [key, value] : node.config->items()) {
+    if (known->second.contains(key)) continue;
+    problems.push_back(
+        fmt::format("{}: config.{}: unknown; a {} node takes {}", At(spec, i), key.substr(0, 64), node.type,
+                    known->second.empty() ? "no config" : fmt::format("{}", fmt::join(known->second, ", "))));
+  }
+}
+
 /// What a run keeps beside the nodes' outputs, which stand under their names.
 bool Reserved(const NodeSpec& node) {
   static const Reach kTaken = {"approvedAt", "diff", "error", "failure", "usage"};
@@ -106,6 +134,7 @@ void CheckNodes(const WorkflowSpec& spec, std::vector<std::string>& problems) {
                                      node.type.substr(0, 64), fmt::join(KnownNodeTypes(), ", ")));
     }
     CheckHumanApproval(spec, i, problems);
+    CheckConfigKeys(spec, i, problems);
     for (const Edge& edge : node.next) {
       if (FindNode(spec, edge.to) == nullptr)
         problems.push_back(

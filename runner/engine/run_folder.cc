@@ -5,29 +5,41 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "runner/git/confined_root.h"
 
 namespace ybis::runner {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+namespace {
+
+Outcome<void> MakeFolder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error) return {};
+  YBIS_TRY_FAULT(FaultSource::kWorkspace,
+                 Status(Fail(ErrorCode::kUnavailable,
+                             fmt::format("cannot make {}: {}", folder.string(), error.message()))));
+  return {};
+}
+
+}  // namespace
+
 RunFolder::RunFolder(fs::path path, RunLease lease, RunApi& api)
     : path_(std::move(path)), lease_(std::move(lease)), api_(&api) {}
 
 Outcome<RunFolder> RunFolder::Create(const fs::path& workspace, RunLease lease, RunApi& api) {
   const fs::path path = workspace / "runs" / lease.run_id;
-  std::error_code error;
-  fs::remove_all(path / "tmp", error);
-  for (const char* folder : {"artifacts", "nodes", "tmp"}) {
-    fs::create_directories(path / folder, error);
-    if (!error) continue;
-    return FaultUnexpected(
-        FaultOf(FaultSource::kWorkspace,
-                Fail(ErrorCode::kUnavailable,
-                     fmt::format("cannot make {}: {}", (path / folder).string(), error.message()))
-                    .value()));
-  }
-  return RunFolder(path, std::move(lease), api);
+  for (const char* folder : {"artifacts", "nodes"}) YBIS_PASS(MakeFolder(path / folder));
+  RunFolder folder(path, std::move(lease), api);
+  YBIS_PASS(folder.FreshScratch());
+  return folder;
+}
+
+Outcome<void> RunFolder::FreshScratch() {
+  YBIS_TRY_FAULT(FaultSource::kWorkspace, git::RemoveTree(scratch()));
+  return MakeFolder(scratch());
 }
 
 Outcome<void> RunFolder::Write(const fs::path& file, const std::string& bytes) {

@@ -22,7 +22,8 @@ struct RunLease {
 /// Writes a run's files and uploads them. Not thread-safe; the API must outlive it.
 ///   artifacts/{spec,plan,verifier,gate}.json, patch.diff, logs.jsonl   the standard artifacts
 ///   nodes/<seq>-<name>/{input,output}.json                              what went into a node and came out
-///   tmp/                                                                scratch of sandboxed commands
+///   tmp/                                                                scratch of one node's sandboxed
+///   commands
 class RunFolder {
  public:
   static Outcome<RunFolder> Create(const std::filesystem::path& workspace, RunLease lease, RunApi& api);
@@ -37,6 +38,10 @@ class RunFolder {
   /// nodes/<seq>-<name>/<file>, on the volume and in the record (as "<seq>-<name>/<file>").
   Outcome<void> PutNodeFile(int64_t seq, const std::string& node, const std::string& file,
                             const nlohmann::json& value, std::stop_token stop);
+
+  /// Empties scratch(). It is the HOME of sandboxed commands: what one node's commands put there (a start-up
+  /// file of Python, a configuration of cargo) must not decide what a later node's commands say.
+  Outcome<void> FreshScratch();
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path scratch() const { return path_ / "tmp"; }

@@ -132,6 +132,7 @@ Outcome<void> Walk::TakePatch(const Step& step, bool failed, json& state, std::s
     YBIS_TRY_FAULT(kGit, parts_.tree.Restore(checkpoint_.patch, stop));
     return {};
   }
+  edited_ = true;
   YBIS_ASSIGN_FAULT(kGit, checkpoint_.patch, parts_.tree.Snapshot(stop));
   if (const auto diff = parts_.tree.Diff(size_t{64} * 1024 * 1024, stop)) {
     state["diff"] = {{"filesChanged", diff->files.size()},
@@ -198,6 +199,12 @@ Outcome<void> Walk::RunStep(std::stop_token stop) {
   YBIS_TAKE(Step step, NextStep());
   parts_.on_node(step.node->name);
   parts_.journal.Info("node started", {{"node", step.node->name}, {"visit", step.visit}});
+  YBIS_PASS(parts_.folder.FreshScratch());
+  if (edited_ && step.type->effect == Effect::kScratches) {
+    // What is checked is what would be delivered: a file that git ignores is no part of the change.
+    YBIS_TRY_FAULT(FaultSource::kRepository, parts_.tree.Restore(checkpoint_.patch, stop));
+    edited_ = false;
+  }
   const Outcome<NodeOutput> result = RunNode(step, stop);
   const NodeOutput* output = result ? &*result : nullptr;
   const Fault* fault = result ? nullptr : &result.error();

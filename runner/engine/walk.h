@@ -58,6 +58,7 @@ class Walk {
 
   WalkParts parts_;
   api::Checkpoint checkpoint_;
+  bool edited_ = false;  ///< the worktree may hold more than the checkpoint says: what git ignores
 };
 
 }  // namespace ybis::runner

@@ -22,7 +22,8 @@ Outcome<NodeOutput> RunCommand(NodeContext& context, std::stop_token stop) {
   }
   YBIS_TAKE(const CommandResult result,
             RunTaskCommand(context, argv, std::chrono::seconds(timeout), std::move(stop)));
-  if (result.exit_code != 0) {
+  // One that traps SIGTERM may still end with 0.
+  if (result.exit_code != 0 || result.timed_out) {
     return FaultUnexpected(
         TaskFault(api::FailureClass::kAgent, result.timed_out ? "CommandTimedOut" : "CommandFailed",
                   fmt::format("node {}: {} ended with {}: {}", context.node.name, fmt::join(argv, " "),

@@ -13,7 +13,7 @@ namespace ybis::runner {
 struct CommandRequest {
   std::vector<std::string> argv;
   std::filesystem::path worktree;  ///< working directory; with `scratch` all that it may write
-  std::filesystem::path scratch;   ///< its HOME and TMPDIR
+  std::filesystem::path scratch;   ///< its HOME and TMPDIR; empty when a node begins
   std::string input;
   std::chrono::milliseconds timeout{600'000};
   bool network = false;

@@ -1,6 +1,7 @@
 // verifier: runs the task's checks, or those that the repository brings, and measures what they say.
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "runner/nodes/node.h"
 #include "runner/nodes/repository_facts.h"
 #include "runner/nodes/task_command.h"
@@ -43,10 +44,36 @@ Outcome<json> RunCheck(const NodeContext& context, const Check& check, std::stop
   const auto timeout = std::chrono::seconds(context.order.spec.verification.timeout_seconds);
   for (const auto& argv : check.before) {
     YBIS_TAKE(const CommandResult result, RunTaskCommand(context, argv, timeout, stop));
-    if (result.exit_code != 0) return CheckJson(check, argv, result);
+    if (result.exit_code != 0 || result.timed_out) return CheckJson(check, argv, result);
   }
   YBIS_TAKE(const CommandResult result, RunTaskCommand(context, check.argv, timeout, stop));
   return CheckJson(check, check.argv, result);
+}
+
+/// config.requirePass: the node fails, and with it the run or on to error_handler, unless checks ran and all
+/// of them passed. Without it what they say is the gate's to judge.
+Outcome<bool> RequiresPass(const NodeContext& context) {
+  if (!context.node.config) return false;
+  ObjectReader reader(*context.node.config, fmt::format("node {}: config", context.node.name));
+  const bool required = reader.Bool("requirePass", false);
+  const Status checked = reader.Finish();
+  if (!checked)
+    return FaultUnexpected(
+        TaskFault(api::FailureClass::kInvalid, "NodeConfigInvalid", checked.error().message));
+  return required;
+}
+
+Outcome<void> CheckPassed(const NodeContext& context, const json& report) {
+  if (report["failed"] == 0 && report["passed"] > 0) return {};
+  std::string failed;
+  for (const json& check : report["checks"]) {
+    if (!check["passed"].get<bool>())
+      failed += (failed.empty() ? "" : ", ") + check["name"].get<std::string>();
+  }
+  return FaultUnexpected(
+      TaskFault(api::FailureClass::kVerify, "VerificationFailed",
+                fmt::format("node {}: {}; verifier.json has what was said", context.node.name,
+                            failed.empty() ? "no check ran, and all must pass" : "not passed: " + failed)));
 }
 
 /// A detected check needs tools that the image may lack: then it is skipped, not failed.
@@ -62,6 +89,7 @@ std::string MissingTool(const NodeContext& context, const Check& check) {
 }  // namespace
 
 Outcome<NodeOutput> RunVerifier(NodeContext& context, std::stop_token stop) {
+  YBIS_TAKE(const bool must_pass, RequiresPass(context));
   YBIS_TAKE(const RepositoryFacts facts, ReadFacts(context.tree, stop));
   const CheckList list = ChecksOf(context, facts);
   YBIS_ASSIGN_FAULT(FaultSource::kRepository, const std::string digest, context.tree.PatchDigest(stop));
@@ -86,6 +114,7 @@ Outcome<NodeOutput> RunVerifier(NodeContext& context, std::stop_token stop) {
   report["passed"] = passed;
   report["failed"] = failed;
   YBIS_PASS(context.folder.PutArtifact("verifier.json", report, stop));
+  if (must_pass) YBIS_PASS(CheckPassed(context, report));
   json names = json::array();
   for (const Check& check : list.checks) names.push_back(check.name);
   return NodeOutput{

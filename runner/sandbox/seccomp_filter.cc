@@ -113,9 +113,11 @@ void AddSockets(Rules& rules, const SandboxPolicy& policy) {
   rules.Refuse("socket", {Compare(0, SCMP_CMP_NE, AF_UNIX)}, EACCES);
   if (policy.connect_unix) return;
   rules.Refuse("connect", {}, EACCES);
-  // A datagram socket reaches any address without connecting.
+  // A datagram socket reaches any address without connecting. For AF_UNIX the kernel makes one of SOCK_RAW
+  // too.
   for (const char* name : {"socket", "socketpair"}) {
     rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_DGRAM)}, EACCES);
+    rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_RAW)}, EACCES);
   }
 }
 

@@ -131,6 +131,17 @@ TEST(LoadWorkflow, ChecksWhatAHumanApprovalNodeIsToldToSay) {
             "w.yaml:5: nodes[0] 'ask': config.message: must be a text of at most 1024 bytes");
 }
 
+TEST(LoadWorkflow, KnowsTheSettingsOfEveryNodeType) {
+  const std::string head = "name: w\nentry_point: a\nexit_points: [a]\nnodes:\n  - {name: a, type: ";
+  EXPECT_EQ(ErrorOf(head + "verifier, config: {requirePass: true}}\n"), "");
+  EXPECT_EQ(ErrorOf(head + "verifier, config: {require_pass: true}}\n"),
+            "w.yaml:5: nodes[0] 'a': config.require_pass: unknown; a verifier node takes requirePass");
+  EXPECT_EQ(ErrorOf(head + "planner, config: {depth: 3}}\n"),
+            "w.yaml:5: nodes[0] 'a': config.depth: unknown; a planner node takes no config");
+  EXPECT_EQ(ErrorOf(head + "command, config: {argv: [\"true\"], timeout: 3}}\n"),
+            "w.yaml:5: nodes[0] 'a': config.timeout: unknown; a command node takes argv, timeoutSeconds");
+}
+
 TEST(RepairNodeFor, IsTheNearestAheadElseThatOfAGateBefore) {
   const auto native = Native();
   EXPECT_EQ(RepairNodeFor(native, "gate")->name, "repair");

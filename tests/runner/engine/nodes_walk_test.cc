@@ -82,6 +82,80 @@ TEST_F(NodesWalkTest, AFailedCommandLeavesNoChangeBehind) {
   EXPECT_EQ(core_.checkpoint->patch, "");
 }
 
+TEST_F(NodesWalkTest, ChecksSeeTheChangeAndNothingThatGitIgnores) {
+  server_.Commit(".gitignore", "local.cfg\n");
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"write"}}}}}));
+  bool seen = true;
+  commands_.run = [&](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    if (request.argv.front() == "write") {
+      (void)WriteFileAtomic(request.worktree / "app.py", "changed\n");
+      (void)WriteFileAtomic(request.worktree / "local.cfg", "tests pass with it alone\n");
+    } else {
+      seen = std::filesystem::exists(request.worktree / "local.cfg");
+      EXPECT_EQ(ReadFile(request.worktree / "app.py").value_or(""), "changed\n");
+    }
+    return CommandResult{.exit_code = 0};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_GE(commands_.runs, 2);
+  EXPECT_FALSE(seen) << "what is verified must be what is delivered";
+}
+
+TEST_F(NodesWalkTest, AVerifierThatMustPassEndsTheRunBeforeAnythingIsChanged) {
+  Use({{{"name", "baseline"},
+        {"type", "verifier"},
+        {"config", {{"requirePass", true}}},
+        {"next", {"codemod"}}},
+       {{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"write"}}}}}});
+  commands_.run = [&](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    EXPECT_NE(request.argv.front(), "write");
+    return CommandResult{.exit_code = 1, .output = "1 failed\n"};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "VerificationFailed");
+  EXPECT_EQ(core_.finish->failure->failure_class, api::FailureClass::kVerify);
+  EXPECT_EQ(Output("verifier.json")["failed"], 1);
+  EXPECT_EQ(core_.nodes.size(), 1u);
+}
+
+TEST_F(NodesWalkTest, NoNodeFindsWhatAnotherLeftInItsHome) {
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"plant"}}}}}));
+  bool found = false;
+  commands_.run = [&](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    const auto planted = request.scratch / "usercustomize.py";
+    if (request.argv.front() == "plant") {
+      (void)WriteFileAtomic(planted, "import os; os._exit(0)\n");
+    } else {
+      found = found || !std::filesystem::is_empty(request.scratch);
+    }
+    return CommandResult{.exit_code = 0};
+  };
+  (void)RunOnce();
+  EXPECT_GE(commands_.runs, 2);
+  EXPECT_FALSE(found);
+}
+
+TEST_F(NodesWalkTest, ACommandThatRanOutOfTimeFailsWhateverItsExitCode) {
+  Use({{{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"trap"}}}}}});
+  commands_.run = [](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    return CommandResult{.exit_code = 0, .timed_out = true};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "CommandTimedOut");
+}
+
+TEST_F(NodesWalkTest, AStepBeforeACheckThatRanOutOfTimeFailsTheCheck) {
+  server_.Commit("CMakeLists.txt", "enable_testing()\n");
+  core_.order.spec.verification.commands.clear();
+  Use({{{"name", "verify"}, {"type", "verifier"}}});
+  commands_.run = [this](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    return CommandResult{.exit_code = 0, .timed_out = commands_.runs == 1};
+  };
+  (void)RunOnce();
+  EXPECT_EQ(commands_.runs, 1) << "nothing runs after the step that failed";
+  EXPECT_EQ(Output("verifier.json")["checks"][0]["timedOut"], true);
+}
+
 TEST_F(NodesWalkTest, NamesAConfigurationThatIsWrong) {
   Use(Then({{"name", "execute"}, {"type", "executor"}, {"config", {{"adapter", "magic"}}}}));
   EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);

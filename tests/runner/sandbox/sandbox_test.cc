@@ -147,6 +147,13 @@ TEST_F(Sandboxed, MakesNoSocketButUnixOnes) {
   for (const char* family : {"2", "10", "16", "17", "38", "40", "ctypes.c_ulong(0x100000002)"}) {
     EXPECT_EQ(Python(Syscall("41, " + std::string(family) + ", 1, 0")).output, "13\n") << family;
   }
+  // Datagram sockets, also by the kernel's other name for them, reach any address without connecting.
+  for (const char* kind : {"socket", "socketpair"}) {
+    for (const char* type : {"SOCK_DGRAM", "SOCK_RAW"}) {
+      const std::string call = fmt::format("socket.{}(socket.AF_UNIX, socket.{})", kind, type);
+      EXPECT_EQ(Python(ErrnoOf(call)).output, "13\n") << call;
+    }
+  }
   EXPECT_EQ(Python(ErrnoOf("a,b=socket.socketpair(); a.send(b'x'); assert b.recv(1)==b'x'")).output, "0\n");
   EXPECT_EQ(Python(ErrnoOf("s=socket.socket(socket.AF_UNIX); s.bind('s'); s.listen()")).output, "0\n");
 }
