@@ -18,6 +18,16 @@ def machine():
     made.close()
 
 
+@pytest.fixture(scope="session")
+def workshop():
+    """For tests that make tasks of their own: what they do shows in no other test's lists."""
+    made = Machine()
+    for name in ["hello", "shop", "labels"]:
+        made.repository(name)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def transcript(machine):
     return Transcript(machine)

@@ -1,10 +1,11 @@
 """Every command of ybis on the local backend, its output compared with tests/golden/cli."""
 
 import concurrent.futures
+import json
 import re
 
 import pytest
-from transcript import ROOT
+from transcript import ROOT, Transcript
 
 TASKS = ROOT / "examples/tasks"
 WORKFLOWS = ROOT / "examples/workflows"
@@ -32,8 +33,9 @@ def test_lists(transcript):
                   ["task", "list", "--sort", "name", "-o", "name"], ["task", "list", "--status", "Completed", "--sort", "name"],
                   ["task", "list", "--status", "Failed"], ["task", "list", "--limit", "1", "--sort", "oldest", "-o", "name"],
                   ["task", "list", "--status", "Blocked", "-o", "json"], ["task", "list", "--status", "Blocked", "-o", "yaml"],
-                  ["worker", "status"], ["worker", "status", "-o", "json"],
-                  ["workflow", "list"]]:
+                  ["worker", "status"], ["worker", "status", "-o", "json"], ["worker", "status", "-o", "wide"],
+                  ["workflow", "list"], ["workflow", "list", "-o", "wide"], ["workflow", "list", "-o", "name"],
+                  ["workflow", "list", "-o", "yaml"]]:
         transcript.run(*words)
     transcript.check("lists")
 
@@ -59,36 +61,58 @@ def test_what_a_run_left(transcript):
     transcript.check("artifacts")
 
 
-def test_a_run(machine, transcript):
-    repository = machine.repository("labels")
+def test_wide_has_whole_digests(machine):
+    """Sizes and digests differ from run to run."""
+    rows = machine.run("artifacts", "hello", "-o", "wide").stdout.splitlines()
+    assert rows[0].split() == ["NAME", "SIZE", "DIGEST"] and len(rows) > 10
+    assert all(re.fullmatch(r"\S+ +\d+ +sha256:[0-9a-f]{64}", row) for row in rows[1:]), rows
+
+
+def test_a_run(workshop):
+    transcript, repository = Transcript(workshop), workshop.folder / "labels"
     transcript.run("run", TASKS / "bounded-copies.yaml", "--workflow", WORKFLOWS / "codemod.yaml", "--repo", repository, "--dry-run")
     transcript.run("run", TASKS / "bounded-copies.yaml", "--workflow", WORKFLOWS / "codemod.yaml", "--repo", repository)
     transcript.run("task", "create", "-f", TASKS / "bounded-copies.yaml", "--repo", repository)
+    transcript.run("run", "bounded-copies", "--dry-run")
+    transcript.run("run", "bounded-copies", "--title", "x", "--workflow", WORKFLOWS / "codemod.yaml")
+    transcript.run("run", "bounded-copies", "--workflow", WORKFLOWS / "checked-twice.yaml", "--dry-run")
     transcript.run("retry", "bounded-copies")
+    transcript.run("run", "bounded-copies", "--workflow", "ybis-native")
     transcript.run("cancel", "bounded-copies")
-    transcript.run("cancel", "bounded-copies")
+    transcript.run("cancel", "bounded-copies", "-o", "json")
+    transcript.run("run", "bounded-copies")
+    transcript.run("run", "bounded-copies", "--workflow", WORKFLOWS / "codemod.yaml")
+    transcript.run("retry", "bounded-copies", "-o", "yaml")
+    transcript.run("cancel", "bounded-copies", "-o", "name")
+    transcript.run("task", "create", "-f", TASKS / "bounded-copies.yaml", "--repo", repository, "--name", "copies",
+                   "--workflow", WORKFLOWS / "codemod.yaml", "-o", "yaml")
+    transcript.run("cancel", "copies")
     transcript.run("task", "status", "bounded-copies", "-o", "name")
     transcript.check("run")
 
 
-def test_decisions(machine, transcript):
+def test_decisions(workshop):
     """A run that waits is revised, approved and gone on with; another is rejected."""
-    create = ["task", "create", "-f", TASKS / "protected-path.yaml", "--repo", machine.folder / "shop", "--name"]
+    transcript = Transcript(workshop)
+    create = ["task", "create", "-f", TASKS / "protected-path.yaml", "--repo", workshop.folder / "shop", "--name"]
     for task in ["scale", "drop"]:
         transcript.run(*create, task)
         assert transcript.run("run", task).returncode == 4
     for words in [["approve", "scale"],
                   ["revise", "scale", "--yes"], ["revise", "scale", "--yes", "--feedback", "Three replicas are enough."],
-                  ["approve", "scale", "--yes"], ["run", "scale"], ["approve", "scale", "--yes", "--reason", "agreed with operations"],
+                  ["approve", "scale", "--yes"], ["run", "scale"],
+                  ["approve", "scale", "--yes", "--reason", "agreed with operations", "-o", "json"],
                   ["run", "scale"], ["diff", "scale"], ["approve", "scale", "--yes"],
-                  ["reject", "drop", "--yes"], ["reject", "drop", "--yes", "--reason", "not this quarter"], ["reject", "drop", "--yes"],
+                  ["reject", "drop", "--yes"],
+                  ["reject", "drop", "--yes", "--reason", "not this quarter", "-o", "yaml"], ["reject", "drop", "--yes"],
                   ["task", "status", "drop"], ["events", "drop"]]:
         transcript.run(*words)
     transcript.check("decisions")
 
 
-def test_a_retry_from_a_node(machine, transcript):
-    transcript.run("run", TASKS / "hello.yaml", "--repo", machine.folder / "hello", "--name", "again")
+def test_a_retry_from_a_node(workshop):
+    transcript = Transcript(workshop)
+    transcript.run("run", TASKS / "hello.yaml", "--repo", workshop.folder / "hello", "--name", "again")
     for words in [["retry", "again", "--from", "nowhere"], ["retry", "again", "--from", "repair"],
                   ["retry", "again", "--from", "verify"], ["run", "again"]]:
         transcript.run(*words)
@@ -99,7 +123,8 @@ def test_workflows(machine, transcript):
     (machine.folder / "loop.yaml").write_text(
         "name: loop\nentry_point: a\nexit_points: [b]\nnodes:\n  - {name: a, type: passthrough, next: [a, c]}\n"
         "  - {name: b, type: thinker}\n")
-    for words in [["workflow", "show", "ybis-native"], ["workflow", "lint", WORKFLOWS / "codemod.yaml"],
+    for words in [["workflow", "show", "ybis-native"], ["workflow", "show", "ybis-native", "-o", "wide"],
+                  ["workflow", "show", "ybis-native", "-o", "name"], ["workflow", "lint", WORKFLOWS / "codemod.yaml"],
                   ["workflow", "lint", "loop.yaml"], ["workflow", "show", "none"]]:
         transcript.run(*words)
     transcript.check("workflows")
@@ -107,19 +132,33 @@ def test_workflows(machine, transcript):
 
 def test_database(transcript):
     for words in [["db", "status"], ["db", "migrate"], ["db", "start"], ["db", "rollback", "0"], ["db", "rollback", "many"],
-                  ["db", "rollback", "1"], ["version"]]:
+                  ["db", "rollback", "1"], ["version"], ["db", "stop"], ["db", "status"], ["db", "status", "-o", "json"], ["db", "stop"], ["db", "start"]]:
         transcript.run(*words)
     transcript.check("database")
 
 
-def test_backups(machine, transcript):
-    folder = machine.folder / "saved"
-    made = machine.run("backup", "create", "--to", str(folder))
-    assert made.returncode == 0, made.stderr
-    (machine.folder / "noise").write_bytes(bytes(range(256)) * 4)
-    (machine.folder / "empty").mkdir()
-    for words in [["backup", "list"], ["backup", "list", "--dir", "/nowhere"], ["backup", "restore", "none"],
-                  ["backup", "restore", "noise"], ["backup", "restore", "empty"], ["backup", "cleanup", "--keep", "-1"]]:
+def test_logs(transcript):
+    """What a runner says differs from run to run but for its shape: an object a line, the run's id in each."""
+    lines = transcript.run("logs", "hello").stdout.splitlines()
+    assert lines and all(json.loads(line)["msg"] for line in lines)
+    assert transcript.run("logs", "hello", "-f").stdout.splitlines() == lines, "it is over: nothing is waited for"
+
+
+def test_backups(workshop):
+    transcript = Transcript(workshop)
+    folder = workshop.folder / "saved"
+    transcript.run("backup", "create", "--to", folder)
+    name = workshop.run("backup", "list", "--dir", str(folder), "-o", "name").stdout.strip()
+    (workshop.folder / "noise").write_bytes(bytes(range(256)) * 4)
+    (workshop.folder / "empty").mkdir()
+    for words in [["backup", "list"], ["backup", "list", "--dir", "/nowhere"], ["backup", "list", "--dir", folder],
+                  ["backup", "restore", "none"], ["backup", "restore", "none", "--yes"],
+                  ["backup", "restore", "noise", "--yes"], ["backup", "restore", "empty", "--yes"],
+                  ["backup", "restore", folder / name], ["backup", "restore", folder / name, "--component", "index", "--yes"],
+                  ["backup", "restore", "--component", "configs", folder / name, "--yes"], ["backup", "list"],
+                  ["backup", "cleanup", "--keep", "-1"], ["backup", "create", "--to", folder, "-o", "name"],
+                  ["backup", "cleanup", "--keep", "1", "--dir", folder],
+                  ["backup", "cleanup", "--keep", "1", "--dir", folder, "-o", "json"]]:
         transcript.run(*words)
     transcript.check("backups")
 

@@ -16,6 +16,12 @@ GOLDEN = ROOT / "tests/golden/cli"
 BIN = pathlib.Path(os.environ.get("YBIS_BIN", ROOT / "build/release/bin")).resolve()
 REWRITE = os.environ.get("YBIS_REWRITE_GOLDEN") == "1"
 
+# Tables of backups are as wide as their sizes.
+PATTERNS_OF_BACKUPS = [
+    (r"\bybis-\d{8}T\d{6}Z-[0-9a-f]{6}", "BACKUP"),
+    (r"^NAME +AGE +SIZE +SCHEMA +PARTS +KIND +STATE$", "NAME  AGE  SIZE  SCHEMA  PARTS  KIND  STATE"),
+    (r"^(BACKUP(?:-safety)?) +\S+ +[0-9.]+ [KM]?B +(\d+|-) +(\S+) +(\S+) +", r"\1  AGE  SIZE  N  \3  \4  "),
+]
 # In this order: what is long comes before what it contains.
 PATTERNS = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
@@ -39,7 +45,7 @@ PATTERNS = [
     (r"VERSION +NAME +APPLIED\n(\d+ +\w+ +TIMESTAMP\n)+", "VERSION  NAME  APPLIED\nN  NAME  TIMESTAMP\n"),
     (r"\S+/UUID/\d{10}/\d+/\d+", "HOLDER"),
     (r"(\$ROOT\S*) {2,}", r"\1  "),
-    (r"\blocal:[a-z_][a-z0-9_-]*", "local:USER"),
+    (r"\blocal:[A-Za-z0-9_][A-Za-z0-9_.-]*(?<![.-])", "local:USER"),
     (r'("?size"?: )\d+', r"\1N"),
     (r"Landlock version \d+", "Landlock version N"),
     (r'("durationSeconds": ?)[0-9.e-]+', r"\1N"),
@@ -51,7 +57,7 @@ PATTERNS = [
 def normalise(text, folder):
     # The programs lie in the checkout as a rule, in a folder named for the way they were built.
     text = text.replace(str(folder), "$DIR").replace(str(BIN), "$BIN").replace(str(ROOT), "$ROOT")
-    for pattern, word in PATTERNS:
+    for pattern, word in PATTERNS_OF_BACKUPS + PATTERNS:
         text = re.sub(pattern, word, text, flags=re.MULTILINE)
     return text
 
@@ -84,9 +90,11 @@ class Machine:
     def repository(self, example):
         target = self.folder / example
         subprocess.run(["cp", "-R", str(ROOT / "examples/repositories" / example), str(target)], check=True)
+        # Hooks, templates and signing are the developer's own.
+        settings = os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
         git = ["git", "-C", str(target), "-c", "user.name=T", "-c", "user.email=t@example.com"]
         for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Begin"]):
-            subprocess.run(git + words, check=True)
+            subprocess.run(git + words, check=True, env=settings)
         return target
 
 
