@@ -101,6 +101,18 @@ int DryRun(Context& context, const Options& options) {
   return kExitOk;
 }
 
+/// A task has one run at a time: what is under way is followed, not doubled, and a run that waits for a
+/// person is given up for the new one, since no verb would reach it any more.
+Status MakeWay(Session& session, control::TaskQueue& queue, const control::TaskSummary& task) {
+  YBIS_ASSIGN(const RunRecord newest, control::RunLedger(session.pool()).GetRun(task.run_id, {}));
+  if (control::IsTerminal(newest.state)) return {};
+  if (newest.state == control::RunState::kBlocked)
+    return queue.Cancel(newest.run_id, "superseded by a new run");
+  return Fail(ErrorCode::kConflict,
+              fmt::format("run {} of task {} is under way ({}); `ybis run {}` follows it", newest.run_id,
+                          task.name, PhaseOf(task.state), task.name));
+}
+
 /// Records a new run: of a new task, or one more of the task that has that name already.
 Result<RunRecord> Submit(Session& session, const control::Config& config, const TaskInput& input) {
   control::TaskCatalog catalog(session.pool());
@@ -108,6 +120,7 @@ Result<RunRecord> Submit(Session& session, const control::Config& config, const 
   control::TaskSubmission submission = SubmissionOf(config, input, NewUuid());
   const auto known = catalog.Find(kLocalNamespace, input.name, {});
   if (known && known->name == input.name) {
+    YBIS_TRY(MakeWay(session, queue, *known));
     submission.uid = known->uid;
     submission.spec.rerun_token = RandomHex(8);
   }

@@ -1,5 +1,4 @@
 // The private database stops when nobody uses it, and never under anybody's feet.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -105,12 +104,7 @@ TEST_F(IdleStop, ALongCommandKeepsItUp) {
 TEST_F(IdleStop, AnotherProgramsConnectionKeepsItUp) {
   IdleSeconds(1);
   ASSERT_EQ(List(), 0);
-  const auto password = ReadFile(Folder() / "password", 100);
-  ASSERT_TRUE(password);
-  auto pool = std::make_unique<store::Pool>(
-      store::PoolSettings{.url = fmt::format("host='{}' user=ybis dbname=ybis password={}",
-                                             (Folder() / "socket").string(), *password),
-                          .size = 1});
+  auto pool = std::make_unique<store::Pool>(store::PoolSettings{.url = machine_.DatabaseUrl(), .size = 1});
   ASSERT_TRUE(pool->Execute("SELECT 1", {}, {}));
   EXPECT_TRUE(IsUpFor(4s));
   ASSERT_TRUE(pool->Execute("SELECT 1", {}, {}));

@@ -47,6 +47,9 @@ class Machine {
   /// A worker in the background that logs to worker.log.
   std::vector<std::string> Worker() const;
 
+  /// The address of the private database, which must have been made.
+  std::string DatabaseUrl() const;
+
   /// A repository with one commit, from examples/repositories; returns its folder.
   std::string Repository(const std::string& example) const;
   std::string Git(const std::string& repository, const std::vector<std::string>& arguments) const;

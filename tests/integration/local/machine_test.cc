@@ -15,6 +15,8 @@
 #include <sstream>
 #include <thread>
 
+#include "base/file.h"
+
 namespace ybis::testing {
 namespace {
 
@@ -107,6 +109,12 @@ std::vector<std::string> Machine::Command(const std::vector<std::string>& argume
 
 std::vector<std::string> Machine::Worker() const {
   return Command({"worker", "start", "--poll-interval", "1"});
+}
+
+std::string Machine::DatabaseUrl() const {
+  const fs::path folder = dir_.path() / "data/postgres";
+  return fmt::format("host='{}' user=ybis dbname=ybis password={}", (folder / "socket").string(),
+                     ReadFile(folder / "password", 100).value_or("none"));
 }
 
 ProcessResult Machine::Ybis(const std::vector<std::string>& arguments,

@@ -1,13 +1,21 @@
 // The example tasks on one machine: real database, real runner, recorded answers.
+#include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
 #include "base/file.h"
+#include "base/unique_fd.h"
 #include "http/client.h"
+#include "store/database.h"
 #include "tests/integration/local/machine.h"
 
 namespace ybis::testing {
@@ -56,6 +64,34 @@ TEST_F(LocalRun, AProtectedPathBlocksAndPushesNothing) {
   EXPECT_NE(diff.output.find("deploy/production.yaml"), std::string::npos) << diff.output;
   EXPECT_EQ(machine_.Ybis({"cancel", "protected-path"}).exit_code, 0);
   EXPECT_EQ(machine_.Phase("protected-path"), "Cancelled");
+}
+
+TEST_F(LocalRun, AFileWhoseTaskIsUnderWayStartsNoSecondRun) {
+  const std::string repository = machine_.Repository("hello");
+  ASSERT_EQ(machine_.Ybis({"task", "create", "-f", Example("hello"), "--repo", repository}).exit_code, 0);
+  const auto refused = machine_.Ybis({"run", Example("hello"), "--repo", repository});
+  EXPECT_EQ(refused.exit_code, 1) << refused.output;
+  EXPECT_NE(refused.error_output.find("is under way (Queued); `ybis run hello` follows it"),
+            std::string::npos)
+      << refused.error_output;
+  EXPECT_EQ(machine_.Ybis({"run", "hello"}).exit_code, 0);
+  const auto again = machine_.Ybis({"run", Example("hello"), "--repo", repository});
+  EXPECT_EQ(again.exit_code, 0) << "what is over is run again: " << again.error_output;
+  EXPECT_EQ(machine_.Task("hello")["status"]["run"]["number"], 2) << machine_.Task("hello").dump(2);
+}
+
+TEST_F(LocalRun, AFileWhoseTaskWaitsGivesTheWaitUp) {
+  const std::string repository = machine_.Repository("shop");
+  ASSERT_EQ(machine_.Ybis({"run", Example("protected-path"), "--repo", repository}).exit_code, 4);
+  const std::string first = machine_.Task("protected-path")["status"]["run"]["id"];
+  ASSERT_EQ(machine_.Ybis({"run", Example("protected-path"), "--repo", repository}).exit_code, 4);
+  EXPECT_NE(machine_.Task("protected-path")["status"]["run"]["id"], first);
+  store::Pool pool({.url = machine_.DatabaseUrl(), .size = 1});
+  const auto states = pool.Execute("SELECT state FROM runs ORDER BY number", {}, {});
+  ASSERT_TRUE(states) << states.error().message;
+  ASSERT_EQ(states->size(), 2U);
+  EXPECT_EQ((*states)[0].Text(0), "Cancelled");
+  EXPECT_EQ((*states)[1].Text(0), "Blocked");
 }
 
 std::string ExampleWorkflow(const std::string& name) {
