@@ -123,6 +123,8 @@ Result<RunRecord> Submit(Session& session, const control::Config& config, const 
     YBIS_TRY(MakeWay(session, queue, *known));
     submission.uid = known->uid;
     submission.spec.rerun_token = RandomHex(8);
+  } else {
+    submission.unique_name = true;
   }
   return queue.Enqueue(submission);
 }

@@ -32,19 +32,10 @@ void CopyFrom(const std::function<void(std::string_view)>& write, const std::fil
   }
 }
 
-Result<TaskInput> ReadNewTask(const NewTask& task, Session& session, const control::Config& config,
-                              std::stop_token stop) {
+Result<TaskInput> ReadNewTask(const NewTask& task, const control::Config& config) {
   YBIS_ASSIGN(TaskInput input,
               task.file.empty() ? TaskFromFlags(task.flags) : ReadTaskFile(task.file, task.flags));
   YBIS_TRY(CheckAgainst(config, input.spec, input.workflow, false));
-  const auto known = control::TaskCatalog(session.pool()).Find(kLocalNamespace, input.name, stop);
-  if (known && known->name == input.name) {
-    return Fail(
-        ErrorCode::kExists,
-        fmt::format("task {} is there already: `ybis retry {}` starts it again; give another --name for a "
-                    "new one",
-                    input.name, input.name));
-  }
   return input;
 }
 
@@ -70,14 +61,24 @@ Result<Session*> LocalBackend::Open(std::stop_token stop) {
 Result<CreatedTask> LocalBackend::Create(const NewTask& task, std::stop_token stop) {
   YBIS_ASSIGN(Session * session, Open(stop));
   YBIS_ASSIGN(const auto config, LoadConfigOf(options_, session->environment(), session->folders()));
-  YBIS_ASSIGN(const TaskInput input, ReadNewTask(task, *session, config, stop));
+  YBIS_ASSIGN(const TaskInput input, ReadNewTask(task, config));
   control::TaskQueue queue(session->pool(), config.limits.admission);
-  YBIS_ASSIGN(const RunRecord run, queue.Enqueue(SubmissionOf(config, input, NewUuid())));
+  control::TaskSubmission submission = SubmissionOf(config, input, NewUuid());
+  submission.unique_name = true;
+  const auto run = queue.Enqueue(submission);
+  if (!run && run.error().code == ErrorCode::kExists) {
+    return Fail(
+        ErrorCode::kExists,
+        fmt::format("task {} is there already: `ybis retry {}` starts it again; give another --name for a "
+                    "new one",
+                    input.name, input.name));
+  }
+  if (!run) return Fail(run.error());
   return CreatedTask{
-      run.task_name, run.task_uid, run.run_id,
+      run->task_name, run->task_uid, run->run_id,
       fmt::format("task {} ({}) is queued; `ybis worker start` takes up what is queued, `ybis run {}` runs "
                   "it here",
-                  run.task_name, run.task_uid.substr(0, 8), run.task_name)};
+                  run->task_name, run->task_uid.substr(0, 8), run->task_name)};
 }
 
 Result<std::vector<control::TaskSummary>> LocalBackend::List(const TaskQuery& query, std::stop_token stop) {

@@ -52,6 +52,8 @@ struct TaskSubmission {
   api::TaskSpec spec;
   api::WorkflowSpec workflow;  ///< validated
   api::RunPolicy policy;       ///< effective
+  /// Refused with kExists when another task of the namespace has the name: where no API server sees to it.
+  bool unique_name = false;
 };
 
 /// How many runs may be dispatched or running at once.

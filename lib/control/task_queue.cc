@@ -190,6 +190,10 @@ Result<std::vector<std::string>> TaskQueue::Impl::SubmitIn(Transaction& tx, cons
   YBIS_TRY(queue.Lock());  // before the rows, so that positions grow in the order of commits
   const store::TaskRow task{submission.uid, submission.namespace_name, submission.name,
                             submission.generation};
+  if (submission.unique_name) {
+    YBIS_ASSIGN(const bool taken, runs.NameTaken(task));
+    if (taken) return ybis::Fail(ErrorCode::kExists, fmt::format("task {} is there already", task.name));
+  }
   YBIS_ASSIGN(const int64_t known_generation, runs.Generation(task.uid));
   YBIS_TRY(runs.PutTask(task));
   YBIS_ASSIGN(const auto existing, runs.ByToken(task.uid, submission.spec.rerun_token));

@@ -116,6 +116,13 @@ std::string EndSql(std::string_view lease, int moves_epoch, const RunEnd& end, i
 
 }  // namespace
 
+Result<bool> RunStore::NameTaken(const TaskRow& task) {
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("SELECT 1 FROM tasks WHERE namespace = $1 AND name = $2 AND uid <> $3 LIMIT 1",
+                       {task.namespace_name, task.name, task.uid}));
+  return !rows.empty();
+}
+
 Status RunStore::PutTask(const TaskRow& task) {
   YBIS_TRY(
       tx_.Exec("INSERT INTO tasks (uid, namespace, name, generation) VALUES ($1, $2, $3, $4) "

@@ -79,6 +79,8 @@ class RunStore {
  public:
   explicit RunStore(Transaction& transaction) : tx_(transaction) {}
 
+  /// Whether another task of the namespace has this one's name.
+  Result<bool> NameTaken(const TaskRow& task);
   /// Inserts the task or notes its newer generation; writes nothing when there is nothing new.
   Status PutTask(const TaskRow& task);
   /// A new run with the next number, its order and its journal entry. Its id is the task uid's first 8

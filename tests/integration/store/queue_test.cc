@@ -45,6 +45,30 @@ TEST(TaskQueue, SubmitTwiceIsOneRunAndANewRerunTokenIsAnother) {
   EXPECT_EQ(third->number, 2);
 }
 
+TEST(TaskQueue, ANameThatIsToBeUniqueIsGivenToOneOfManyAtOnce) {
+  World world(Server().NewDatabase());
+  std::atomic<int> made = 0, refused = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 6; ++i) {
+      threads.emplace_back([&] {
+        auto submission = Submission("twin");
+        submission.unique_name = true;
+        const auto run = world.queue.Submit(submission);
+        if (run) ++made;
+        if (!run && run.error().code == ErrorCode::kExists) ++refused;
+      });
+    }
+  }
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(refused, 5);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM tasks WHERE name = 'twin'"), 1);
+  auto elsewhere = Submission("twin");
+  elsewhere.namespace_name = "other";
+  elsewhere.unique_name = true;
+  YBIS_EXPECT_OK(world.queue.Submit(elsewhere));
+}
+
 TEST(TaskQueue, RunsOfTasksWhoseUidsBeginAlikeGetDifferentIds) {
   World world(Server().NewDatabase());
   auto first = Submission("first");
