@@ -84,6 +84,7 @@ int Events(Context& context, const Options& options) {
     if (!entries) return Explain(context, entries.error());
     for (const auto& entry : *entries) Print(context, entry, options.output);
     if (!options.follow || over) return kExitOk;
+    if (!context.out) return kExitFailed;
     if (!SystemClock().SleepFor(std::chrono::milliseconds(300), signals.token())) return kExitOk;
     // Asked before the journal is read, so that its last entries are not missed.
     const auto ended = HasEnded(*found->backend, task, {});

@@ -77,6 +77,7 @@ int FollowTask(Context& context, Backend& backend, TaskView task, std::stop_toke
   for (bool over = IsOver(task);;) {
     if (const Status printed = follower.Print(task, stop); !printed) return Explain(context, printed.error());
     if (over) break;
+    if (!context.out) return kExitFailed;
     if (!SystemClock().SleepFor(kPause, stop)) {
       context.err << fmt::format("stopped looking; the run goes on, `{}` looks again\n",
                                  backend.Command()("run " + task.name));

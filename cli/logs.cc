@@ -16,11 +16,12 @@ int Logs(Context& context, const Options& options) {
   StopOnSignals signals;
   const auto found = OpenTask(options.backend, options.id, signals.token());
   if (!found) return Explain(context, found.error());
-  const Status done = found->backend->Logs(
-      found->task, options.follow, [&context](std::string_view text) { (context.out << text).flush(); },
-      signals.token());
-  const bool stopped =
-      !done && done.error().code == ErrorCode::kCancelled && signals.token().stop_requested();
+  LinkedStop stop(signals.token());
+  const auto write = [&](std::string_view text) {
+    if (!(context.out << text).flush()) stop.Request();
+  };
+  const Status done = found->backend->Logs(found->task, options.follow, write, stop.token());
+  const bool stopped = !done && done.error().code == ErrorCode::kCancelled && stop.token().stop_requested();
   return done || stopped ? kExitOk : Explain(context, done.error());
 }
 

@@ -20,7 +20,7 @@ inline constexpr int kExitStopped = 130;  ///< stopped by a signal; what was beg
 
 /// What a verb works with; outlives the parse.
 struct Context {
-  std::ostream& out;
+  std::ostream& out;  ///< a verb that goes on printing ends when it has failed; Run says so
   std::ostream& err;
   /// Set by the verb that the command line names.
   std::function<int()> action;

@@ -1,6 +1,8 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 
 #include "base/log.h"
 #include "cli/backend_options.h"
@@ -40,6 +42,15 @@ int ExplainMissingCommand(Context& context, const CLI::App& root, int argc, cons
                                    fmt::join(names, ", "))});
 }
 
+/// What was cut off must not pass for whole.
+int Finish(Context& context, int code) {
+  errno = 0;
+  if (context.out.flush()) return code;
+  context.err << "error: standard output: " << (errno != 0 ? std::strerror(errno) : "cannot be written")
+              << "; what was printed is not whole\n";
+  return code == kExitOk ? kExitFailed : code;
+}
+
 }  // namespace
 
 int Explain(Context& context, const Error& error) {
@@ -67,9 +78,9 @@ int Run(int argc, const char* const* argv, std::ostream& out, std::ostream& err)
     const bool no_command = error.get_name() == "RequiredError" &&
                             std::string_view(error.what()).find("subcommand") != std::string_view::npos;
     if (no_command) return ExplainMissingCommand(context, app, argc, argv);
-    return app.exit(error, out, err) == 0 ? kExitOk : kExitUsage;
+    return Finish(context, app.exit(error, out, err) == 0 ? kExitOk : kExitUsage);
   }
-  return context.action ? context.action() : kExitUsage;
+  return context.action ? Finish(context, context.action()) : kExitUsage;
 }
 
 }  // namespace ybis::cli

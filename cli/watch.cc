@@ -92,6 +92,7 @@ class TasksView {
       } else {
         for (auto task = tasks->rbegin(); task != tasks->rend(); ++task) PrintChange(*task);
       }
+      if (!context_.out) return kExitFailed;
       if (!SystemClock().SleepFor(IntervalOf(options_), stop)) return kExitOk;
     }
   }
@@ -155,6 +156,7 @@ class RunView {
       if (!nodes && nodes.error().code != ErrorCode::kUnsupported) return Explain(context_, nodes.error());
       Tell(nodes.value_or(std::vector<control::NodeSummary>()));
       if (over) return End();
+      if (!context_.out) return kExitFailed;
       if (!SystemClock().SleepFor(IntervalOf(options_), stop)) return kExitStopped;
       // Asked before the nodes are read, so that the last ones are not missed.
       const auto ended = HasEnded(backend_, task_, stop);

@@ -66,7 +66,8 @@ int Start(Context& context, const StartOptions& options) {
   const Status local =
       CheckBackend(options.backend, "helm install ybis charts/ybis   (the operator is the worker)");
   if (!local) return Explain(context, local.error());
-  StopOnSignals signals;
+  // Its log may lose its reader; the runs do not end with that.
+  StopOnSignals signals({.ignore_sigpipe = true});
   http::InitThreads();
   const Environment environment = ThisEnvironment();
   const auto config = LoadConfigOf(options.backend, environment, TheseFolders(environment));

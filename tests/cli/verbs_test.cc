@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -49,6 +50,14 @@ const std::vector<std::vector<std::string>> kLocalVerbs = {
     {"artifacts"},     {"events"},         {"logs"},          {"worker", "start"}, {"worker", "status"},
     {"db", "status"},  {"db", "stop"},     {"db", "migrate"}, {"db", "rollback"},  {"health"},
     {"config", "show"}};
+
+TEST_F(Verbs, OutputThatIsLostIsAnError) {
+  const char* argv[] = {"ybis", "workflow", "show", "ybis-native"};
+  std::ofstream full("/dev/full");
+  std::ostringstream err;
+  EXPECT_EQ(cli::Run(4, argv, full, err), kExitFailed);
+  EXPECT_TRUE(err.str().starts_with("error: standard output: No space left on device;")) << err.str();
+}
 
 TEST_F(Verbs, EveryHelpHasAnExample) {
   for (std::vector<std::string> words : kLocalVerbs) {

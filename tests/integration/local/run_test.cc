@@ -94,6 +94,31 @@ TEST_F(LocalRun, AFileWhoseTaskWaitsGivesTheWaitUp) {
   EXPECT_EQ((*states)[1].Text(0), "Blocked");
 }
 
+TEST_F(LocalRun, WatchEndsWhenItsOutputIsLost) {
+  const std::string repository = machine_.Repository("hello");
+  ASSERT_EQ(machine_.Ybis({"task", "create", "-f", Example("hello"), "--repo", repository}).exit_code, 0);
+  for (const std::string words : {"watch", "watch hello", "events hello -f"}) {
+    Background watch({"/bin/sh", "-c", "exec " YBIS_BIN_DIR "/ybis " + words + " >/dev/full"}, machine_.env(),
+                     machine_.path() / "watch.log");
+    EXPECT_EQ(watch.Wait(std::chrono::seconds(30)), 1) << words;
+  }
+}
+
+TEST_F(LocalRun, AWorkerOutlivesTheReaderOfItsLog) {
+  const std::string repository = machine_.Repository("hello");
+  const auto log = machine_.path() / "log.fifo";
+  ASSERT_EQ(::mkfifo(log.c_str(), 0600), 0);
+  UniqueFd reader(::open(log.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  Background worker(machine_.Worker(), machine_.env(), log);
+  pollfd ready{reader.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&ready, 1, 60'000), 1) << "it says that it is ready";
+  reader = UniqueFd();
+  ASSERT_EQ(machine_.Ybis({"task", "create", "-f", Example("hello"), "--repo", repository}).exit_code, 0);
+  EXPECT_TRUE(machine_.WaitPhase("hello", "Completed")) << machine_.Task("hello").dump(2);
+  worker.Signal(SIGTERM);
+  EXPECT_EQ(worker.Wait(std::chrono::seconds(30)), 0);
+}
+
 std::string ExampleWorkflow(const std::string& name) {
   return std::string(YBIS_SOURCE_DIR "/examples/workflows/") + name + ".yaml";
 }
