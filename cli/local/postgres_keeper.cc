@@ -16,6 +16,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <sstream>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -52,17 +53,29 @@ int Connections(const std::string& socket) {
   return found - 1;  // the listener itself
 }
 
-/// The server in this folder, held fast so that its number cannot become another's; invalid when none lives.
-UniqueFd OpenServer(const fs::path& data) {
+/// A running server, held fast so that its number cannot become another's.
+struct Server {
+  UniqueFd process;    ///< invalid when none lives
+  std::string socket;  ///< by the name under which it was bound
+};
+
+/// The n-th line of postmaster.pid, counted from 1.
+std::string LineOf(const std::string& text, int n) {
+  std::istringstream lines(text);
+  std::string line;
+  for (int i = 0; i < n && std::getline(lines, line);) ++i;
+  return lines ? line : std::string();
+}
+
+Server OpenServer(const fs::path& data) {
   const auto text = ReadFile(data / "postmaster.pid", 4096);
   pid_t pid = 0;
   if (!text || std::from_chars(text->data(), text->data() + text->size(), pid).ec != std::errc() || pid <= 0)
     return {};
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  std::error_code error;
-  const fs::path at = fs::read_symlink(fmt::format("/proc/{}/cwd", pid), error);
-  if (error || at != data) return {};
-  return process;
+  if (!WorksIn(fmt::format("/proc/{}", pid), data)) return {};
+  constexpr int kSocketFolder = 5;
+  return {std::move(process), LineOf(*text, kSocketFolder) + "/.s.PGSQL.5432"};
 }
 
 bool EndsWithin(int process, std::chrono::milliseconds limit) {
@@ -88,15 +101,15 @@ SteadyTime LastTouched(int users) {
 }
 
 /// Looks now and then; stops the server while it alone holds the users' lock.
-void Watch(const KeeperSettings& settings, int users, int server) {
-  const std::string socket = settings.folder / "socket/.s.PGSQL.5432";
+void Watch(const KeeperSettings& settings, int users, const Server& server) {
   const auto tick = std::clamp<std::chrono::milliseconds>(settings.idle / 30, 50ms, 30s);
   SteadyTime used = std::chrono::steady_clock::now();
-  while (!EndsWithin(server, tick)) {
+  while (!EndsWithin(server.process.get(), tick)) {
     const bool alone = ::flock(users, LOCK_EX | LOCK_NB) == 0;
-    if (!alone || Connections(socket) != 0) used = std::chrono::steady_clock::now();
+    if (!alone || Connections(server.socket) != 0) used = std::chrono::steady_clock::now();
     used = std::max(used, LastTouched(users));
-    if (alone && std::chrono::steady_clock::now() - used >= settings.idle) return StopServer(server);
+    if (alone && std::chrono::steady_clock::now() - used >= settings.idle)
+      return StopServer(server.process.get());
     if (alone) ::flock(users, LOCK_UN);
   }
 }
@@ -148,6 +161,11 @@ void StartKeeper(const std::string& program, const KeeperSettings& settings, int
 
 }  // namespace
 
+bool WorksIn(const fs::path& process, const fs::path& folder) {
+  std::error_code ignored;
+  return fs::equivalent(process / "cwd", folder, ignored);
+}
+
 Result<UniqueFd> HoldDatabase(const fs::path& folder, std::stop_token stop) {
   YBIS_ASSIGN(UniqueFd users, OpenLock(UsersFile(folder)));
   const auto deadline = std::chrono::steady_clock::now() + kStopTime + 30s;
@@ -177,8 +195,8 @@ Status KeepDatabase(const KeeperSettings& settings, UniqueFd guard) {
     return Fail(ErrorCode::kExists, "another keeper watches this database");
   YBIS_ASSIGN(const UniqueFd users, OpenLock(UsersFile(settings.folder)));
   YBIS_TRY(BecomeOwnerOf(settings.folder / "data"));
-  const UniqueFd server = OpenServer(settings.folder / "data");
-  if (server.valid()) Watch(settings, users.get(), server.get());
+  const Server server = OpenServer(settings.folder / "data");
+  if (server.process.valid()) Watch(settings, users.get(), server);
   return {};
 }
 

@@ -20,6 +20,10 @@ namespace ybis::cli {
 /// kTimeout after 90 s; kDenied when the folder is another user's.
 Result<UniqueFd> HoldDatabase(const std::filesystem::path& folder, std::stop_token stop);
 
+/// Whether a process (its folder in /proc) has `folder` as its working directory, whatever either is called:
+/// the path that was given may lead over links.
+bool WorksIn(const std::filesystem::path& process, const std::filesystem::path& folder);
+
 struct KeeperSettings {
   std::filesystem::path folder;    ///< of the private server
   std::chrono::milliseconds idle;  ///< without a user before it is stopped

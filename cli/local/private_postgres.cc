@@ -158,7 +158,7 @@ bool MayEnter(const struct stat& folder, uid_t uid, gid_t gid) {
 bool InUse(const fs::path& data) {
   std::error_code ignored;
   for (const auto& process : fs::directory_iterator("/proc", ignored)) {
-    if (fs::read_symlink(process.path() / "cwd", ignored) == data) return true;
+    if (WorksIn(process.path(), data)) return true;
   }
   return false;
 }

@@ -83,6 +83,18 @@ TEST_F(IdleStop, StopsTheServerAndEndsWithIt) {
   EXPECT_TRUE(Up());
 }
 
+TEST_F(IdleStop, StopsTheServerWhoseFolderIsReachedOverALink) {
+  fs::create_directory(machine_.path() / "data");
+  fs::create_directory_symlink(machine_.path() / "data", machine_.path() / "link");
+  machine_.Set("YBIS_DATA_DIR", machine_.path() / "link");
+  IdleSeconds(1);
+  ASSERT_EQ(List(), 0);
+  EXPECT_TRUE(EndsWithin(20s));
+  machine_.Set("YBIS_DATA_DIR", machine_.path() / "data");
+  ASSERT_EQ(List(), 0) << "under its other name";
+  EXPECT_TRUE(EndsWithin(20s));
+}
+
 TEST_F(IdleStop, EveryCommandCountsAsUse) {
   IdleSeconds(3);
   const auto until = std::chrono::steady_clock::now() + 7s;
