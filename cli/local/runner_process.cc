@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
+constexpr const char* kTokenFolder = "token-";
 constexpr int64_t kMaxLogBytes = 32 * 1024 * 1024;
 constexpr auto kGrace = 20s;  // the runner gives its lease back within 10 s
 
@@ -81,6 +82,11 @@ Environment PassedOn(const Environment& environment) {
 }
 
 }  // namespace
+
+bool IsScratch(const std::string& name) {
+  return name.starts_with("repo.git") || name == "worktrees" || name == "private" || name == "lock" ||
+         name.starts_with(kTokenFolder);
+}
 
 Result<fs::path> FindRunner(const Environment& environment) {
   if (const std::string named = ValueOf(environment, "YBIS_RUNNER"); !named.empty()) {

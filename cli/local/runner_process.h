@@ -25,8 +25,9 @@ struct RunnerStart {
   Environment environment;  ///< of the caller: PATH, the proxies and where git is configured are passed on
 };
 
-/// Folders of tokens in a workspace are named so and a number.
-inline const std::string kTokenFolder = "token-";
+/// Whether what has this name in a workspace is made anew by the next runner, or is for one runner alone:
+/// checkouts, its token, its lock. Nobody needs it once the run is over, and no backup.
+bool IsScratch(const std::string& name);
 
 /// Runs it to its end. A stop request sends SIGTERM, and SIGKILL after 20 s; it dies with this process at
 /// once. The token lies in a file of mode 0600 while it runs, hidden from what the runner itself starts.

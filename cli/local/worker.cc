@@ -49,11 +49,7 @@ std::vector<fs::path> InTheWay(const fs::path& run_folder) {
   std::vector<fs::path> found;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(run_folder, ignored)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("repo.git") || name == "worktrees" || name == "private" || name == "lock" ||
-        name.starts_with(kTokenFolder)) {
-      found.push_back(entry.path());
-    }
+    if (IsScratch(entry.path().filename())) found.push_back(entry.path());
   }
   return found;
 }
@@ -139,6 +135,10 @@ void Worker::JoinEnded() {
   for (const std::string& run_id : std::exchange(walks->ended, {})) {
     threads.push_back(std::move(walks->running[run_id]));
     walks->running.erase(run_id);
+  }
+  metrics_.SetActiveWorkers(static_cast<int64_t>(walks->running.size()));
+}
+
 /// Only of the runs that have a thread here: one whose pick-up was committed while its answer was lost is
 /// nobody's, and must run out.
 void Worker::KeepPickUps(std::stop_token stop) {
@@ -155,10 +155,6 @@ void Worker::KeepPickUps(std::stop_token stop) {
 /// When even that fails, the pick-up runs out.
 void Worker::GiveBack(const std::string& run_id) {
   [[maybe_unused]] const Status given = pick_ups_.GiveBack(run_id, {});
-}
-
-  }
-  metrics_.SetActiveWorkers(static_cast<int64_t>(walks->running.size()));
 }
 
 void Worker::Serve(std::stop_token stop) {
@@ -244,11 +240,11 @@ void Worker::Supervise(const std::string& run_id, std::stop_token stop) {
   Duration backoff = kFirstBackoff;
   for (int64_t failures = 0;;) {
     log::Info("starting the runner", {{"run", run_id}});
-      GiveBack(run_id);
     const auto ended = StartRunner(run_id, stop);
     const auto run = Settle(run_id);
     if (!run) {
       log::Error("the record of a run cannot be read", {{"run", run_id}, {"error", run.error().message}});
+      GiveBack(run_id);
       return;
     }
     if (IsOver(*run)) {

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "base/version.h"
 #include "cli/local/backup/pack.h"
+#include "cli/local/runner_process.h"
 #include "store/conninfo.h"
 
 namespace ybis::cli {
@@ -21,11 +22,11 @@ namespace fs = std::filesystem;
 using control::BackupManifest;
 using control::BackupPart;
 
-/// What rebuilds itself: checkouts, the runner's scratch space.
-bool IsScratch(const fs::path& path) {
+/// What rebuilds itself or was for one runner alone: checkouts, tokens, scratch space.
+bool StaysOut(const fs::path& path) {
   std::vector<std::string> parts;
   for (const fs::path& part : path) parts.push_back(part);
-  if (parts.size() == 3) return parts[2] == "repo.git" || parts[2] == "worktrees" || parts[2] == "private";
+  if (parts.size() == 3) return IsScratch(parts[2]);
   return parts.size() == 5 && parts[2] == "runs" && parts[4] == "tmp";
 }
 
@@ -41,7 +42,7 @@ class Creation {
     const fs::path& data = site_.folders.data;
     if (request_.configs)
       YBIS_TRY(TakeFiles("configs", {site_.folders.config, ConfigRoots(request_.secrets), {}}));
-    if (request_.workspaces) YBIS_TRY(TakeFiles("workspaces", {data, {"runs"}, IsScratch}));
+    if (request_.workspaces) YBIS_TRY(TakeFiles("workspaces", {data, {"runs"}, StaysOut}));
     if (request_.index) YBIS_TRY(TakeFiles("index", {data, {"index"}, {}}));
     if (out.manifest.parts.empty()) return Fail(ErrorCode::kNotFound, "there is nothing to make a backup of");
     out.manifest.secrets = request_.secrets && out.manifest.Find("configs") != nullptr;

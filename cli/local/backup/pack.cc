@@ -27,6 +27,9 @@ Unexpected FailErrno(std::string_view what, const fs::path& path) {
               fmt::format("{} {}: {}", what, path.string(), std::generic_category().message(errno)));
 }
 
+/// What is read may go meanwhile, or something else may take its place.
+bool Vanished(int error) { return error == ENOENT || error == ENOTDIR; }
+
 class Packer {
  public:
   Packer(const PackPlan& plan, int fd, const std::string& name, std::stop_token stop)
@@ -45,7 +48,7 @@ class Packer {
     if (plan_.leave_out && plan_.leave_out(path)) return {};
     struct stat info {};
     if (::lstat((plan_.base / path).c_str(), &info) != 0)
-      return errno == ENOENT ? Status() : Status(FailErrno("look at", plan_.base / path));
+      return Vanished(errno) ? Status() : Status(FailErrno("look at", plan_.base / path));
     if (S_ISDIR(info.st_mode)) return AddFolder(path, info);
     if (S_ISREG(info.st_mode)) return AddFile(path);
     if (totals_.skipped.size() < 100) totals_.skipped.push_back(path.string());
@@ -59,7 +62,8 @@ class Packer {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(plan_.base / path, error))
       names.push_back(entry.path().filename());
-    if (error) return Fail(ErrorCode::kInternal, fmt::format("read {}: {}", path.string(), error.message()));
+    if (error && !Vanished(error.value()))
+      return Fail(ErrorCode::kInternal, fmt::format("read {}: {}", path.string(), error.message()));
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) YBIS_TRY(Add(path / name));
     return {};
@@ -67,7 +71,7 @@ class Packer {
 
   Status AddFile(const fs::path& path) {
     const UniqueFd file(::open((plan_.base / path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (!file.valid()) return errno == ENOENT ? Status() : Status(FailErrno("open", plan_.base / path));
+    if (!file.valid()) return Vanished(errno) ? Status() : Status(FailErrno("open", plan_.base / path));
     struct stat info {};
     if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return FailErrno("look at", path);
     if (info.st_size > kMaxFile)

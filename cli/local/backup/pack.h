@@ -25,7 +25,8 @@ struct PackPlan {
   std::function<bool(const std::filesystem::path&)> leave_out;
 };
 
-/// Links are never followed: they are named in `skipped`. A file that vanishes meanwhile is left out.
+/// Links are never followed: they are named in `skipped`. A file that vanishes meanwhile is left out, a
+/// folder is empty.
 Result<PackTotals> Pack(const PackPlan& plan, int fd, const std::string& name, std::stop_token stop);
 
 struct UnpackLimits {

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/file.h"
 #include "base/unique_fd.h"
 #include "cli/local/backup/pg_tools.h"
@@ -52,6 +55,19 @@ TEST_F(PackTest, WhatGoesInComesOut) {
     EXPECT_EQ(ReadFile(dir_.path() / "out" / name).value_or("none"), bytes);
   EXPECT_TRUE(fs::is_directory(dir_.path() / "out/in/hollow"));
   EXPECT_NE(fs::status(dir_.path() / "out/in/run.sh").permissions() & fs::perms::owner_exec, fs::perms::none);
+}
+
+TEST_F(PackTest, AFolderThatGoesMeanwhileIsNoError) {
+  dir_.Write("in/comes-and-goes/a", "a");
+  const fs::path folder = dir_.path() / "in/comes-and-goes", away = dir_.path() / "away";
+  const std::jthread mover([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      ::rename(folder.c_str(), away.c_str());
+      ::rename(away.c_str(), folder.c_str());
+    }
+  });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (std::chrono::steady_clock::now() < until && !HasFailure()) Packed({dir_.path(), {"in"}, {}});
 }
 
 TEST_F(PackTest, LeavesOutWhatItIsTold) {

@@ -89,6 +89,8 @@ TEST(Backup, ComponentsComeBackAlone) {
   site.dir.Write("config/config.yaml", "old");
   site.dir.Write("data/runs/r1/runs/r1/artifacts/plan.json", "{}");
   site.dir.Write("data/runs/r1/repo.git/HEAD", "scratch");
+  site.dir.Write("data/runs/r1/token-1f2e/token", "hush");
+  site.dir.Write("data/runs/r1/lock", "");
   const auto path = site.Create({.workspaces = true});
   site.AddRun("after", true);
   site.dir.Write("config/config.yaml", "new");
@@ -100,6 +102,8 @@ TEST(Backup, ComponentsComeBackAlone) {
   ASSERT_TRUE(site.Restore(path, {"workspaces"}));
   EXPECT_EQ(Read(site.folders.data / "runs/r1/runs/r1/artifacts/plan.json"), "{}");
   EXPECT_FALSE(fs::exists(site.folders.data / "runs/r1/repo.git"));
+  EXPECT_FALSE(fs::exists(site.folders.data / "runs/r1/token-1f2e")) << "tokens are in no backup";
+  EXPECT_FALSE(fs::exists(site.folders.data / "runs/r1/lock"));
   EXPECT_EQ(Read(site.folders.data / "runs/r2/keep"), "me");
   const auto none = site.Restore(path, {"index"});
   ASSERT_FALSE(none);
