@@ -271,13 +271,20 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
                    "limits.maxRunsPerRepositoryBranch)"
                 << std::endl;
   };
+  LinkedStop walking(std::move(stop));
   const std::jthread walk([&] {
-    Status status = (*worker)->WalkOne(run.run_id, waiting, stop);
+    Status status = (*worker)->WalkOne(run.run_id, waiting, walking.token());
     *walked.Lock() = std::move(status);
     walked.NotifyAll();
   });
   const auto ended = Follower(context, session, run, width).Follow(walked);
-  if (!ended) return Explain(context, ended.error());
+  if (!ended) {
+    const int code = Explain(context, ended.error());
+    context.err << fmt::format("stopping the run; `ybis run {}` goes on where it stood", run.task_name)
+                << std::endl;
+    walking.Request();  // nobody would see how it goes
+    return code;
+  }
   const bool over = control::IsTerminal(ended->state) || ended->state == control::RunState::kBlocked;
   if (!over) {
     context.err << fmt::format("stopped; `ybis run {}` goes on where it stood\n", run.task_name);

@@ -94,6 +94,19 @@ TEST_F(LocalRun, AFileWhoseTaskWaitsGivesTheWaitUp) {
   EXPECT_EQ((*states)[1].Text(0), "Blocked");
 }
 
+TEST_F(LocalRun, ARunThatCannotBeFollowedIsStopped) {
+  const std::string repository = machine_.Repository("hello");
+  Background run(machine_.Command({"run", Example("hello"), "--repo", repository, "--verify", "sleep 100"}),
+                 machine_.env(), machine_.path() / "run.log");
+  ASSERT_TRUE(machine_.WaitNode("hello", "verify"));
+  store::Pool pool({.url = machine_.DatabaseUrl(), .size = 1});
+  ASSERT_TRUE(pool.Execute("ALTER TABLE node_executions RENAME TO away", {}, {}));
+  EXPECT_EQ(run.Wait(std::chrono::seconds(60)), 1);
+  ASSERT_TRUE(pool.Execute("ALTER TABLE away RENAME TO node_executions", {}, {}));
+  const std::string said = ReadFile(machine_.path() / "run.log").value_or("nothing");
+  EXPECT_NE(said.find("stopping the run; `ybis run hello` goes on"), std::string::npos) << said;
+}
+
 TEST_F(LocalRun, WatchEndsWhenItsOutputIsLost) {
   const std::string repository = machine_.Repository("hello");
   ASSERT_EQ(machine_.Ybis({"task", "create", "-f", Example("hello"), "--repo", repository}).exit_code, 0);
