@@ -107,6 +107,32 @@ TEST_F(LocalRun, ARunThatCannotBeFollowedIsStopped) {
   EXPECT_NE(said.find("stopping the run; `ybis run hello` goes on"), std::string::npos) << said;
 }
 
+TEST_F(LocalRun, ADataFolderThatOneMayEnterAsOfAGroupWillDo) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can be somebody with another group";
+  constexpr unsigned kNobody = 65534, kTeam = 54321;
+  const auto team = machine_.path() / "team";
+  std::filesystem::create_directory(team);
+  ASSERT_EQ(::chown(team.c_str(), 0, kTeam), 0);
+  ASSERT_EQ(::chmod(team.c_str(), 0770), 0);
+  machine_.Set("YBIS_DATA_DIR", team / "data");
+  machine_.Set("HOME", "/nonexistent");
+  machine_.Set("YBIS_CONFIG_DIR", "/nonexistent");
+  for (const char* action : {"start", "stop"}) {
+    ProcessSpec spec;
+    spec.argv = machine_.Command({"db", action});
+    spec.env = machine_.env();
+    spec.directory = "/";
+    spec.timeout = std::chrono::minutes(3);
+    spec.before_exec = [] {
+      const gid_t team_alone = kTeam;
+      return ::setgroups(1, &team_alone) == 0 && ::setgid(kNobody) == 0 && ::setuid(kNobody) == 0 ? 0 : errno;
+    };
+    const auto done = RunProcess(spec, {});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(done->exit_code, 0) << done->error_output;
+  }
+}
+
 TEST_F(LocalRun, WatchEndsWhenItsOutputIsLost) {
   const std::string repository = machine_.Repository("hello");
   ASSERT_EQ(machine_.Ybis({"task", "create", "-f", Example("hello"), "--repo", repository}).exit_code, 0);
