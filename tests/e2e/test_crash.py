@@ -1,7 +1,5 @@
 """Kill anything at any time: the same work goes on, and no side effect happens twice."""
 
-import time
-
 from cluster import (SYSTEM, branches, describe, items, jobs_of, kubectl, pods_of, sql, status, until, wait_end)
 
 SLOW = {"commands": [["sleep", "8"], ["python3", "-m", "pytest", "-q"]], "timeoutSeconds": 60}

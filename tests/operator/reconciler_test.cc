@@ -138,9 +138,19 @@ TEST_F(TaskReconcilerTest, MakesFourWritesMoreForAWaitThatIsApproved) {
 TEST_F(TaskReconcilerTest, LooksAgainWhenARunIsDecidedWhileItLooks) {
   Reconcile();
   Watch();
-  records_.Find(kRun)->state = RunState::kBlocked;  // and no wait: it was ended in between
+  records_.Find(kRun)->state = RunState::kBlocked;
+  records_.before_wait = [&] { records_.Find(kRun)->state = RunState::kRunning; };
   Reconcile();
-  EXPECT_EQ(Phase(), "Blocked") << "a record from before there were waits";
+  EXPECT_EQ(Phase(), "Running");
+  EXPECT_FALSE(api_.Peek(kube::kTasks, kTask)["status"].contains("approval"));
+}
+
+TEST_F(TaskReconcilerTest, ShowsABlockedRunOfARecordFromBeforeThereWereWaits) {
+  Reconcile();
+  Watch();
+  records_.Find(kRun)->state = RunState::kBlocked;
+  Reconcile();
+  EXPECT_EQ(Phase(), "Blocked");
   EXPECT_FALSE(api_.Peek(kube::kTasks, kTask)["status"].contains("approval"));
 }
 

@@ -163,6 +163,7 @@ Result<std::vector<control::RunRecord>> FakeRecords::Admit() {
 }
 
 Result<std::optional<control::Wait>> FakeRecords::WaitOf(const std::string& run_id, std::stop_token) {
+  if (before_wait) before_wait();
   const auto found = waits.find(run_id);
   if (found == waits.end()) return std::optional<control::Wait>();
   return std::optional<control::Wait>(found->second);

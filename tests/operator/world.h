@@ -52,6 +52,7 @@ class FakeRecords final : public control::TaskRecords, public LostHolders, publi
   bool has_room = true;
   int submits = 0;
   std::map<std::string, control::Wait> waits;  ///< by run
+  std::function<void()> before_wait;           ///< what happens just before somebody asks for a wait
   int admissions = 0;                          ///< Admit was called; with room it dispatches what is queued
   std::vector<std::string> lost;               ///< holders reported
   std::vector<std::string> journal;            ///< types of entries
