@@ -120,7 +120,7 @@ void Controller::Settle(const kube::Key& key, const Result<ReconcileResult>& res
                                                               {"code", ToString(result.error().code)},
                                                               {"error", result.error().message},
                                                               {"failures", queue_.Failures(key) + 1}});
-    queue_.AddRateLimited(key);
+    queue_.AddRateLimited(key, result.error().retry_after);
     return;
   }
   queue_.Forget(key);

@@ -82,17 +82,18 @@ void WorkQueue::AddAfter(const kube::Key& key, SteadyDuration delay) {
       ScheduleLocked(*state, key, now + delay);
     }
   }
-  state_.NotifyOne();
+  // All: each sleeps until what was the next time, and whoever woke for this one may be busy when it comes.
+  state_.NotifyAll();
 }
 
-void WorkQueue::AddRateLimited(const kube::Key& key) {
+void WorkQueue::AddRateLimited(const kube::Key& key, SteadyDuration at_least) {
   {
     auto state = state_.Lock();
     const SteadyTime now = settings_.monotonic();
     instruments_->retries.Increment();
-    ScheduleLocked(*state, key, now + state->limiter.Delay(key, now));
+    ScheduleLocked(*state, key, now + std::max(state->limiter.Delay(key, now), at_least));
   }
-  state_.NotifyOne();
+  state_.NotifyAll();
 }
 
 void WorkQueue::ScheduleLocked(State& state, const kube::Key& key, SteadyTime at) {

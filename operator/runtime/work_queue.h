@@ -35,8 +35,8 @@ class WorkQueue {
   void Add(const kube::Key& key);
   /// Adds it in `delay`; of several waits for one key the earliest holds.
   void AddAfter(const kube::Key& key, SteadyDuration delay);
-  /// Adds it after the wait of a failure (RateLimiter).
-  void AddRateLimited(const kube::Key& key);
+  /// Adds it after the wait of a failure (RateLimiter), and `at_least` after that long.
+  void AddRateLimited(const kube::Key& key, SteadyDuration at_least = {});
   /// Ends the key's backoff.
   void Forget(const kube::Key& key);
   int Failures(const kube::Key& key);

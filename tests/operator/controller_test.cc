@@ -69,6 +69,18 @@ TEST_F(ControllerTest, TriesAgainAfterAFailureAndAfterAnException) {
             std::string::npos);
 }
 
+TEST_F(ControllerTest, AsksNobodyAgainBeforeTheTimeThatTheyNamed) {
+  reconciler_.answer = [](int call, std::stop_token) -> Result<ReconcileResult> {
+    if (call == 1) return Fail(Error{ErrorCode::kExhausted, "too many requests", true, 300ms});
+    return ReconcileResult{};
+  };
+  controller_.Start();
+  const auto started = std::chrono::steady_clock::now();
+  controller_.Queue().Add(kA);
+  EXPECT_TRUE(reconciler_.WaitForCalls(2));
+  EXPECT_GE(std::chrono::steady_clock::now() - started, 300ms);
+}
+
 TEST_F(ControllerTest, LooksAgainWhenAsked) {
   reconciler_.answer = [](int call, std::stop_token) -> Result<ReconcileResult> {
     if (call == 1) return ReconcileResult{5ms};

@@ -97,6 +97,16 @@ TEST_F(QueueTest, DoublesTheWaitOfAKeyThatFailsAndForgetsItOnSuccess) {
   EXPECT_EQ(queue_.Failures(kA), 0);
 }
 
+TEST_F(QueueTest, WaitsAsLongAsTheOtherSideAsks) {
+  queue_.AddRateLimited(kA, 30s);
+  now_ += 29s;
+  EXPECT_FALSE(Next());
+  now_ += 1s;
+  EXPECT_EQ(Next(), kA);
+  queue_.Done(kA);
+  EXPECT_EQ(queue_.Failures(kA), 1);
+}
+
 TEST_F(QueueTest, GivesNothingAfterShutDown) {
   queue_.Add(kA);
   queue_.ShutDown();
@@ -133,6 +143,35 @@ TEST(WorkQueue, WakesAWorkerThatWaits) {
     queue.AddAfter(kA, 5ms);
   });
   EXPECT_EQ(queue.Get({}), kA);
+}
+
+TEST(WorkQueue, GivesADelayedKeyToTheOthersWhenTheOneItWokeIsHeld) {
+  control::Metrics metrics;
+  WorkQueue queue({.name = "test"}, metrics);
+  Sync<std::set<std::string>> taken;
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (const auto key = queue.Get({})) {
+        taken.Lock()->insert(key->name);
+        taken.NotifyAll();
+        // The first is held until the other has come.
+        auto seen = taken.Lock();
+        taken.WaitFor(seen, {}, 5s, [](const std::set<std::string>& names) { return names.size() == 2; });
+        queue.Done(*key);
+      }
+    });
+  }
+  std::this_thread::sleep_for(50ms);  // both wait
+  queue.AddAfter(kA, 100ms);
+  std::this_thread::sleep_for(20ms);
+  queue.Add(kB);  // wakes one, which is held then
+  {
+    auto seen = taken.Lock();
+    EXPECT_TRUE(
+        taken.WaitFor(seen, {}, 2s, [](const std::set<std::string>& names) { return names.size() == 2; }));
+  }
+  queue.ShutDown();
 }
 
 TEST(WorkQueue, LosesNoKeyAndDoublesNoWorkUnderManyThreads) {
