@@ -20,7 +20,7 @@ Leading::~Leading() { Stop(std::chrono::milliseconds(0)); }
 
 void Leading::Start() {
   leading_ = true;
-  auto work = std::shared_ptr<Work>(new Work{
+  auto work = std::unique_ptr<Work>(new Work{
       Periodic("certificate", std::chrono::hours(1),
                [this](std::stop_token stop) { return parts_.certificate.Ensure(stop); }),
       Periodic("apiservice", std::chrono::seconds(15), parts_.keep_api_service),
@@ -32,7 +32,7 @@ void Leading::Start() {
                                [this](const std::vector<control::RunRecord>& runs) { Expired(runs); },
                                [this](const std::vector<control::Wait>& waits) { Remind(waits); }},
                               &parts_.metrics)});
-  *work_.Lock() = work;
+  *work_.Lock() = std::move(work);
   parts_.workflows.Start();
   parts_.approvals.Start();
   parts_.tasks.Start();
@@ -42,10 +42,8 @@ void Leading::Start() {
 void Leading::Stop(std::chrono::milliseconds drain) {
   if (!leading_) return;
   leading_ = false;
-  parts_.approvals.Stop(drain);
-  parts_.tasks.Stop(drain);
-  parts_.workflows.Stop(drain);
-  std::shared_ptr<Work> work;
+  StopTogether({&parts_.approvals, &parts_.tasks, &parts_.workflows}, drain, parts_.interrupt_records);
+  std::unique_ptr<Work> work;
   std::swap(work, *work_.Lock());
 }
 
@@ -62,12 +60,14 @@ void Leading::ApprovalChanged(const kube::Key& key) {
 }
 
 void Leading::TaskDeleted() {
-  if (const auto work = *work_.Lock()) work->orphans.Wake();
+  auto work = work_.Lock();
+  if (*work) (*work)->orphans.Wake();
 }
 
 void Leading::RecordChanged(const kube::Key& key) {
   TaskChanged(key);
-  if (const auto work = *work_.Lock()) work->admission.Wake();
+  auto work = work_.Lock();
+  if (*work) (*work)->admission.Wake();
 }
 
 void Leading::Resync() {

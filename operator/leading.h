@@ -32,6 +32,8 @@ struct LeadingParts {
   Clock& clock;
   std::chrono::seconds sweep;
   std::function<Status(std::stop_token)> keep_api_service;  ///< now and then
+  /// Ends calls of `records` that are under way, which take no stop token of the workers.
+  std::function<void()> interrupt_records;
 };
 
 /// Start and Stop are called by one thread, in this order, once each: who has lost the lead leaves the
@@ -64,7 +66,8 @@ class Leading {
 
   LeadingParts parts_;
   std::atomic<bool> leading_{false};
-  Sync<std::shared_ptr<Work>> work_;
+  /// Woken under its lock, so that Stop alone destroys it: the watchdog, which wakes too, cannot join itself.
+  Sync<std::unique_ptr<Work>> work_;
 };
 
 }  // namespace ybis::op

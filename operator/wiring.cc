@@ -157,7 +157,8 @@ struct Operator::Parts {
         leading({watches.Objects(), watches.Approvals(), pool, records, tasks, workflows, approvals, orphans,
                  certificate, events, metrics, clock,
                  std::chrono::seconds(options.config.lease.sweep_seconds),
-                 [this](std::stop_token stop) { return KeepApiService(std::move(stop)); }}) {}
+                 [this](std::stop_token stop) { return KeepApiService(std::move(stop)); },
+                 [this] { record_stop.request_stop(); }}) {}
 
   Status KeepApiService(std::stop_token stop) {
     return EnsureApiService(*api, {options.operator_namespace, options.service}, certificate.AuthorityPem(),
@@ -367,7 +368,6 @@ void Operator::Parts::Shutdown() {
   }
   changes.reset();
   if (run_api_server) run_api_server->Stop(kServerGrace);
-  record_stop.request_stop();
   watches.Stop();
   events.Flush(std::chrono::seconds(1));
   if (health_server) health_server->Stop(std::chrono::milliseconds(100));

@@ -132,4 +132,16 @@ void Controller::Settle(const kube::Key& key, const Result<ReconcileResult>& res
   }
 }
 
+void StopTogether(const std::vector<Controller*>& controllers, std::chrono::milliseconds drain,
+                  const std::function<void()>& interrupt) {
+  for (Controller* controller : controllers) controller->Queue().ShutDown();
+  const auto until = std::chrono::steady_clock::now() + drain;
+  for (Controller* controller : controllers) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    controller->Queue().WaitIdle(std::max(left, std::chrono::milliseconds(0)));
+  }
+  interrupt();
+  for (Controller* controller : controllers) controller->Stop(std::chrono::milliseconds(0));
+}
+
 }  // namespace ybis::op

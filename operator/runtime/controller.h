@@ -1,5 +1,6 @@
 #pragma once
 // Workers that bring the world to what objects ask for, one key at a time.
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -60,5 +61,10 @@ class Controller {
   WorkQueue queue_;
   std::vector<std::jthread> workers_;
 };
+
+/// Stops several within one `drain`: none takes any more, what is under way may end meanwhile. Then
+/// `interrupt` ends what their reconcilers wait for without a stop token of theirs, and the rest is stopped.
+void StopTogether(const std::vector<Controller*>& controllers, std::chrono::milliseconds drain,
+                  const std::function<void()>& interrupt);
 
 }  // namespace ybis::op

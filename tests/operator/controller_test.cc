@@ -120,6 +120,27 @@ TEST_F(ControllerTest, InterruptsWorkThatDoesNotEndInTime) {
   EXPECT_LT(std::chrono::steady_clock::now() - started, 5s);
 }
 
+TEST_F(ControllerTest, StopsTogetherWithOthersWithinOneDrain) {
+  // What a reconciler waits for in the record knows nothing of its worker's stop token.
+  std::stop_source record;
+  FakeReconciler second;
+  Controller other({.name = "other", .workers = 1}, second, metrics_);
+  reconciler_.answer = second.answer = [&](int, std::stop_token) -> Result<ReconcileResult> {
+    SystemClock().SleepFor(std::chrono::minutes(1), record.get_token());
+    return Fail(ErrorCode::kCancelled, "stopping");
+  };
+  for (Controller* controller : {&controller_, &other}) {
+    controller->Start();
+    controller->Queue().Add(kA);
+  }
+  ASSERT_TRUE(reconciler_.WaitForCalls(1) && second.WaitForCalls(1));
+  const auto started = std::chrono::steady_clock::now();
+  StopTogether({&controller_, &other}, 600ms, [&] { record.request_stop(); });
+  const auto took = std::chrono::steady_clock::now() - started;
+  EXPECT_GE(took, 600ms);
+  EXPECT_LT(took, 1100ms) << "one drain for both";
+}
+
 TEST(Periodic, RunsAtOnceWhenWokenAndStopsAtOnce) {
   Sync<int> runs{0};
   const auto wait = [&](int wanted) {
