@@ -13,7 +13,9 @@ Status ServingCert::Ensure(std::stop_token stop) {
   if (!existing && existing.error().code != ErrorCode::kNotFound) {
     return FailIn("reading Secret " + settings_.key.ToString(), existing.error());
   }
-  YBIS_ASSIGN(const auto wanted, RenewServingSecret(existing ? *existing : json(), settings_, clock_.Now()));
+  const auto known = state_.Lock()->current;
+  YBIS_ASSIGN(const auto wanted,
+              RenewServingSecret(existing ? *existing : json(), settings_, clock_.Now(), known));
   if (!wanted) return {};
   auto written =
       existing ? api_.Replace(kube::kSecrets, *wanted, stop) : api_.Create(kube::kSecrets, *wanted, stop);

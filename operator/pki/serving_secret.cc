@@ -1,5 +1,7 @@
 #include "operator/pki/serving_secret.h"
 
+#include <arpa/inet.h>
+
 #include <nlohmann/json.hpp>
 
 #include "api/meta.h"
@@ -21,11 +23,19 @@ Result<std::string> ReadKey(const json& data, const char* key) {
   return decoded;
 }
 
+bool IsAddress(const std::string& text) {
+  unsigned char bytes[16];
+  return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
+
 Result<http::CertificateAndKey> MakeServer(const http::CertificateAndKey& authority,
                                            const ServingSecretSettings& settings, TimePoint now) {
   http::ServerCertificateRequest request;
   request.common_name = settings.names.front();
-  request.dns_names = settings.names;
+  // A client checks an address against the certificate's addresses alone, never against its names.
+  for (const std::string& name : settings.names) {
+    (IsAddress(name) ? request.ip_addresses : request.dns_names).push_back(name);
+  }
   request.not_before = now - kBackdate;
   return http::MakeServerCertificate(authority, request);
 }
@@ -61,15 +71,16 @@ Result<ServingCertificate> ReadServingSecret(const json& secret) {
 }
 
 Result<std::optional<json>> RenewServingSecret(const json& existing, const ServingSecretSettings& settings,
-                                               TimePoint now) {
+                                               TimePoint now,
+                                               const std::optional<ServingCertificate>& known) {
   auto read = ReadServingSecret(existing);
-  ServingCertificate certificate = read ? *read : ServingCertificate{};
+  ServingCertificate certificate = read ? *read : known.value_or(ServingCertificate{});
   bool changed = false;
-  if (!read || http::NeedsRenewal(certificate.authority.certificate_pem, now)) {
+  if (http::NeedsRenewal(certificate.authority.certificate_pem, now)) {
     YBIS_ASSIGN(certificate.authority, http::MakeCertificateAuthority("ybis-run-api", now - kBackdate));
     changed = true;
   }
-  const bool good = !changed && !http::NeedsRenewal(certificate.server.certificate_pem, now) &&
+  const bool good = read && !changed && !http::NeedsRenewal(certificate.server.certificate_pem, now) &&
                     http::CheckServerCertificate(certificate.server, certificate.authority.certificate_pem,
                                                  settings.names, now);
   if (good) return std::optional<json>();

@@ -19,7 +19,7 @@ struct ServingCertificate {
 
 struct ServingSecretSettings {
   kube::Key key;
-  std::vector<std::string> names;  ///< DNS names of the Run API, the Service's own first
+  std::vector<std::string> names;  ///< names and addresses of the Run API, the Service's own first
 };
 
 /// Reads it; kInvalid names the key that is missing or malformed.
@@ -27,10 +27,11 @@ Result<ServingCertificate> ReadServingSecret(const nlohmann::json& secret);
 
 /// The Secret as it has to be written now: new, or with what is broken, about to expire or for other names
 /// made anew. None when `existing` is good. `existing` may be null; its metadata (resourceVersion too) is
-/// kept.
+/// kept. `known` is what was last in use: pods under way trust its authority, so it comes back where
+/// `existing` can't be read.
 Result<std::optional<nlohmann::json>> RenewServingSecret(const nlohmann::json& existing,
-                                                         const ServingSecretSettings& settings,
-                                                         TimePoint now);
+                                                         const ServingSecretSettings& settings, TimePoint now,
+                                                         const std::optional<ServingCertificate>& known = {});
 
 /// "svc", "svc.ns", "svc.ns.svc", "svc.ns.svc.cluster.local", "localhost" and `extra` when it is none of
 /// them.

@@ -65,6 +65,29 @@ TEST(ServingSecret, IsMadeAnewForANewName) {
   EXPECT_TRUE(RenewServingSecret(Made(nullptr, kNow), more, kNow).value());
 }
 
+TEST(ServingSecret, CoversAnAddressThatRunnersAreToldToUse) {
+  for (const char* address : {"10.1.2.3", "fd00::1"}) {
+    ServingSecretSettings settings = Settings();
+    settings.names = ServingNames("ybis-operator", "ybis-system", address);
+    const auto made = RenewServingSecret(nullptr, settings, kNow).value();
+    ASSERT_TRUE(made) << address;
+    EXPECT_FALSE(RenewServingSecret(*made, settings, kNow).value()) << "not made anew each time: " << address;
+  }
+}
+
+TEST(ServingCert, KeepsItsAuthorityWhenSomebodyDeletesTheSecret) {
+  kube::FakeApi api;
+  FakeClock clock{kNow};
+  ServingCert certificate{api, clock, Settings()};
+  ASSERT_TRUE(certificate.Ensure({}));
+  const json before = api.Peek(kube::kSecrets, Settings().key);
+  certificate.Follow(before);
+  ASSERT_TRUE(api.Delete(kube::kSecrets, Settings().key, {}, {}));
+  ASSERT_TRUE(certificate.Ensure({}));
+  const json after = api.Peek(kube::kSecrets, Settings().key);
+  EXPECT_EQ(after["data"]["ca.crt"], before["data"]["ca.crt"]) << "pods under way trust it";
+}
+
 TEST(ServingCert, IsMadeByTheLeaderAndFollowedByAll) {
   kube::FakeApi api;
   FakeClock clock{kNow};
