@@ -128,6 +128,8 @@ void ReadRunner(ObjectReader& reader, RunnerConfig& out) {
   out.image_allow = reader.Strings("imageAllow");
   out.image_pull_policy =
       reader.Choice("imagePullPolicy", out.image_pull_policy, {"Always", "IfNotPresent", "Never"});
+  out.image_pull_secrets = reader.Strings("imagePullSecrets");
+  out.credentials_secret_allow = reader.Strings("credentialsSecretAllow");
   out.service_account = reader.String("serviceAccount", out.service_account);
   out.workspace_medium = reader.Choice("workspaceMedium", out.workspace_medium, {"Volume", "EmptyDir"});
   out.workspace_size = reader.String("workspaceSize", out.workspace_size);
@@ -199,7 +201,8 @@ json Skeleton() {
     "limits":{"maxRuns":0,"maxRunsPerNamespace":0,"maxRunsPerRepositoryBranch":0,"maxTokensPerRun":0,"maxCostUSDPerRun":0,"maxTimeoutSeconds":0},
     "lease":{"leaseSeconds":0,"heartbeatSeconds":0,"sweepSeconds":0},
     "policy":{"protectedPaths":0,"maxChangedFiles":0,"maxDiffBytes":0,"allowNetwork":0,"sandbox":0,"execAllow":0},
-    "runner":{"image":0,"imageAllow":0,"imagePullPolicy":0,"serviceAccount":0,"workspaceMedium":0,"workspaceSize":0,
+    "runner":{"image":0,"imageAllow":0,"imagePullPolicy":0,"imagePullSecrets":0,"credentialsSecretAllow":0,
+              "serviceAccount":0,"workspaceMedium":0,"workspaceSize":0,
               "storageClassName":0,"ttlSecondsAfterFinished":0,"requests":{},"limits":{}},
     "local":{"databaseIdleSeconds":0},
     "health":{"intervalSeconds":0,"minFreeDiskMiB":0,"maxBackupAgeHours":0,"backupFolder":0}})");

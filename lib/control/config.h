@@ -59,6 +59,9 @@ struct RunnerConfig {
   std::string image;
   std::vector<std::string> image_allow;  ///< prefixes or exact names that spec.runner.image must match
   std::string image_pull_policy = "IfNotPresent";
+  std::vector<std::string> image_pull_secrets;  ///< names in the task's namespace, for the image's registry
+  /// What spec.repository.credentialsSecretRef may name: exact names, prefixes that end in '*'; empty = any.
+  std::vector<std::string> credentials_secret_allow;
   std::string service_account;  ///< of the task's namespace; empty = default
   std::string workspace_medium = "Volume";
   std::string workspace_size = "2Gi";

@@ -82,10 +82,27 @@ std::optional<Rejection> CheckSecrets(const Snapshot& snapshot) {
 std::optional<Rejection> FindRejection(const Snapshot& snapshot, const TaskSettings& settings) {
   if (auto found = CheckSpec(snapshot)) return found;
   if (auto found = FindImageRejection(snapshot, settings.config)) return found;
+  if (auto found = FindCredentialsRejection(snapshot, settings.config)) return found;
   if (auto found = CheckModels(snapshot, settings.config)) return found;
   if (auto found = CheckLimits(snapshot, settings.config.limits)) return found;
   if (auto found = CheckWorkflow(snapshot)) return found;
   return CheckSecrets(snapshot);
+}
+
+std::optional<Rejection> FindCredentialsRejection(const Snapshot& snapshot, const control::Config& config) {
+  const std::string& secret = snapshot.task.spec.repository.credentials_secret;
+  const std::vector<std::string>& allowed = config.runner.credentials_secret_allow;
+  if (secret.empty() || allowed.empty()) return std::nullopt;
+  for (const std::string& entry : allowed) {
+    if (entry == secret) return std::nullopt;
+    if (entry.ends_with('*') && secret.starts_with(std::string_view(entry).substr(0, entry.size() - 1)))
+      return std::nullopt;
+  }
+  return Rejection{
+      "SecretNotAllowed",
+      fmt::format("spec.repository.credentialsSecretRef: '{}' is not in the operator's allowlist "
+                  "(runner.credentialsSecretAllow: {})",
+                  secret, fmt::join(allowed, ", "))};
 }
 
 bool ImageAllowed(const control::RunnerConfig& runner, const std::string& image) {

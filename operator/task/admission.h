@@ -21,6 +21,10 @@ std::optional<Rejection> FindRejection(const Snapshot& snapshot, const TaskSetti
 /// accepted, and what runs there holds the run's identity.
 std::optional<Rejection> FindImageRejection(const Snapshot& snapshot, const control::Config& config);
 
+/// What keeps the task's git credentials from being mounted, or none. Asked again before each Job: the
+/// operator's list may have changed since the run was taken.
+std::optional<Rejection> FindCredentialsRejection(const Snapshot& snapshot, const control::Config& config);
+
 /// Whether an image is one of the operator's own, equals an entry of the allowlist or begins with one that
 /// ends in '/',
 /// ':' or '*' (a bare prefix would let "registry/ybis" allow "registry/ybis-evil").

@@ -121,6 +121,7 @@ class Decision {
   Plan Dispatched() {
     if (s_.job) return Started();
     if (s_.invalid) return Rejected({"InvalidSpec", s_.invalid->message});
+    if (const auto found = FindCredentialsRejection(s_, settings_.config)) return Rejected(*found);
     if (s_.task.spec.suspend) return Show(Queued());
     if (const auto rejection = FindImageRejection(s_, settings_.config)) return Rejected(*rejection);
     if (s_.run_api_ca.empty()) return Wait(kCatchUp);

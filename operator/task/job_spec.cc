@@ -180,6 +180,9 @@ json PodSpec(const JobInputs& in) {
               {"containers", {Container(in)}},
               {"volumes", Volumes(in)}};
   if (!in.config.runner.service_account.empty()) pod["serviceAccountName"] = in.config.runner.service_account;
+  for (const std::string& name : in.config.runner.image_pull_secrets) {
+    pod["imagePullSecrets"].push_back({{"name", name}});
+  }
   AddPlacement(in.task.spec.runner, pod);
   return pod;
 }

@@ -142,6 +142,17 @@ TEST(LoadConfig, RefusesABudgetOfNothing) {
             std::string::npos);
 }
 
+TEST(LoadConfig, ReadsWhatRunnersPullAndMayMount) {
+  const auto config = LoadConfig(
+      {.profile = "prod",
+       .file = "",
+       .environment = {{"YBIS_CONFIG__RUNNER__IMAGE_PULL_SECRETS", "[registry-login]"},
+                       {"YBIS_CONFIG__RUNNER__CREDENTIALS_SECRET_ALLOW", "[git-login, \"git-*\"]"}}});
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->runner.image_pull_secrets, std::vector<std::string>{"registry-login"});
+  EXPECT_EQ(config->runner.credentials_secret_allow, (std::vector<std::string>{"git-login", "git-*"}));
+}
+
 TEST(LoadConfig, RefusesALeaseThatEndsBetweenHeartbeats) {
   const auto config = LoadConfig(
       {.profile = "prod", .file = "", .environment = {{"YBIS_CONFIG__LEASE__HEARTBEATSECONDS", "200"}}});

@@ -97,3 +97,8 @@ def test_operator_asks_for_no_verb_that_it_does_not_use():
     for resource in ("leases", "secrets", "events"):
         assert all("patch" not in verbs for resources, verbs in rules if resource in resources), resource
     assert not [resources for resources, _ in rules if "ybistasks/finalizers" in resources]
+
+
+def test_runners_images_are_pulled_with_the_secrets_that_are_named():
+    config = yaml.safe_load(rendered("ConfigMap", "--set", "runner.imagePullSecrets={registry-login}")[0]["data"]["config.yaml"])
+    assert config["runner"]["imagePullSecrets"] == ["registry-login"]

@@ -34,6 +34,23 @@ TEST(FindRejection, SaysWhatThereIsInstead) {
   EXPECT_EQ(rejection->message, "spec.model.name: 'huge' is not configured; there are: small, large");
 }
 
+TEST(FindCredentialsRejection, TakesExactNamesAndPrefixesOfTheList) {
+  Snapshot snapshot = SnapshotOf(TaskObject());
+  const auto reason = [&](const std::string& secret, std::vector<std::string> allowed) {
+    snapshot.task.spec.repository.credentials_secret = secret;
+    TaskSettings settings = SomeSettings();
+    settings.config.runner.credentials_secret_allow = std::move(allowed);
+    const auto found = FindRejection(snapshot, settings);
+    return found ? found->reason : "";
+  };
+  EXPECT_EQ(reason("database-admin", {}), "") << "no list allows any";
+  EXPECT_EQ(reason("", {"git-*"}), "");
+  EXPECT_EQ(reason("git-login", {"other", "git-login"}), "");
+  EXPECT_EQ(reason("git-login", {"git-*"}), "");
+  EXPECT_EQ(reason("database-admin", {"git-*", "database"}), "SecretNotAllowed");
+  EXPECT_EQ(reason("git", {""}), "SecretNotAllowed");
+}
+
 TEST(FindRejection, FindsNothingInAGoodTask) {
   EXPECT_FALSE(FindRejection(SnapshotOf(TaskObject()), SomeSettings()));
 }

@@ -65,6 +65,17 @@ TEST(DecideTask, WaitsWhileACacheIsOlderThanOurOwnLastWrite) {
   EXPECT_TRUE(plan.requeue_after);
 }
 
+TEST(DecideTask, MountsNoSecretThatTheOperatorsListNoLongerAllows) {
+  const Snapshot snapshot =
+      With(RunState::kDispatched, {{"repository", {{"credentialsSecretRef", {{"name", "database-admin"}}}}}});
+  EXPECT_EQ(Of<CreateJob>(DecideIt(snapshot)).size(), 1u);
+  TaskSettings settings = SomeSettings();
+  settings.config.runner.credentials_secret_allow = {"git-*"};
+  const Plan plan = Decide(snapshot, settings, kNow);
+  EXPECT_TRUE(Of<CreateJob>(plan).empty());
+  EXPECT_EQ(ConditionOf(plan, "Accepted").reason, "SecretNotAllowed");
+}
+
 TEST(DecideTask, SubmitsATaskThatWasNeverRunAndLooksAgain) {
   const Plan plan = DecideIt(SnapshotOf(TaskObject({{"priority", "HIGH"}})));
   const auto submits = Of<SubmitRun>(plan);

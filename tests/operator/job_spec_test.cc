@@ -45,7 +45,11 @@ void ExpectGolden(const json& value, const std::string& name) {
 
 TEST(JobSpec, EqualsItsGoldenFile) { ExpectGolden(Build(json::object()), "job.json"); }
 
-TEST(JobSpec, EqualsItsGoldenFileWithEverythingAskedFor) { ExpectGolden(Build(kRich), "job_rich.json"); }
+TEST(JobSpec, EqualsItsGoldenFileWithEverythingAskedFor) {
+  control::Config config = SomeConfig();
+  config.runner.image_pull_secrets = {"registry-login", "mirror-login"};
+  ExpectGolden(Build(kRich, config), "job_rich.json");
+}
 
 TEST(JobSpec, IsAFunctionOfTaskAndRun) { EXPECT_EQ(Build(kRich), Build(kRich)); }
 

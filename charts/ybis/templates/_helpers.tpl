@@ -53,7 +53,7 @@ app.kubernetes.io/component: backup
 {{- end -}}
 
 {{- define "ybis.config" -}}
-{{- $runner := dict "image" (include "ybis.runnerImage" .) "imageAllow" .Values.runner.imageAllow -}}
+{{- $runner := dict "image" (include "ybis.runnerImage" .) "imageAllow" .Values.runner.imageAllow "imagePullSecrets" .Values.runner.imagePullSecrets -}}
 {{- toYaml (mergeOverwrite (dict "runner" $runner) (deepCopy .Values.config)) -}}
 {{- end -}}
 
