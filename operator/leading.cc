@@ -84,14 +84,11 @@ Status Leading::Admit() {
 }
 
 void Leading::Swept(const std::vector<control::RunRecord>& runs) {
-  int64_t expired = 0;
   for (const auto& run : runs) {
-    const bool late = run.failure && run.failure->failure_class == api::FailureClass::kTimeout;
-    if (!late) ++expired;
     log::Warn("lease ended without a finish", {{"run", run.run_id}, {"state", ToString(run.state)}});
     RecordChanged({run.task_namespace, run.task_name});
   }
-  parts_.metrics.LeasesExpired(expired);
+  parts_.metrics.LeasesExpired(control::CountExpired(runs));
 }
 
 void Leading::Expired(const std::vector<control::RunRecord>& runs) {

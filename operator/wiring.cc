@@ -103,14 +103,17 @@ int64_t CountPhase(kube::Cache& tasks, std::string_view phase) {
 /// Watchdog's word for what a pod's end tells.
 class StoredLostHolders final : public LostHolders {
  public:
-  explicit StoredLostHolders(store::Pool& pool) : watchdog_(pool) {}
+  StoredLostHolders(store::Pool& pool, control::Metrics& metrics) : watchdog_(pool), metrics_(metrics) {}
   Status HolderLost(const std::string& run_id, const std::string& holder, std::stop_token stop) override {
-    return watchdog_.HolderLost(run_id, holder, stop);
+    YBIS_ASSIGN(const auto changed, watchdog_.HolderLost(run_id, holder, stop));
+    metrics_.LeasesExpired(control::CountExpired(changed));
+    return {};
   }
 
  private:
   control::Watchdog watchdog_;
 };
+  control::Metrics& metrics_;
 
 /// Approvals over Postgres, for what the operator asks of them.
 class StoredApprovals final : public Waits, public Decisions {
@@ -183,7 +186,7 @@ struct Operator::Parts {
   std::stop_source record_stop;
   control::TaskQueue records;
   control::RunLedger ledger;
-  StoredLostHolders lost{pool};
+  StoredLostHolders lost{pool, metrics};
   StoredApprovals decisions{pool, metrics};
   StoredOpenRuns open_runs{pool};
   TaskObserver observer;

@@ -96,7 +96,7 @@ void Worker::ReturnLost(std::stop_token stop) {
   }
   for (const auto& [run_id, holder] : *lost) {
     log::Info("the worker that held a run has died", {{"run", run_id}, {"holder", holder}});
-    const Status returned = watchdog_.HolderLost(run_id, holder, stop);
+    const auto returned = watchdog_.HolderLost(run_id, holder, stop);
     if (!returned)
       log::Warn("its lease was not taken back", {{"run", run_id}, {"error", returned.error().message}});
   }

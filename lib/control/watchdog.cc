@@ -75,12 +75,19 @@ Result<std::vector<RunRecord>> Watchdog::Sweep(std::stop_token stop) {
   }
 }
 
-Status Watchdog::HolderLost(const std::string& run_id, const std::string& holder, std::stop_token stop) {
+Result<std::vector<RunRecord>> Watchdog::HolderLost(const std::string& run_id, const std::string& holder,
+                                                    std::stop_token stop) {
   YBIS_ASSIGN(const bool expired,
               pool_.Single([&](Transaction& tx) { return LeaseStore(tx).Expire(run_id, holder); }, stop,
                            InDoubt::kRepeat));
-  if (expired) YBIS_TRY(SweepSome(run_id, stop));
-  return {};
+  if (!expired) return std::vector<RunRecord>();
+  return SweepSome(run_id, stop);
+}
+
+int64_t CountExpired(const std::vector<RunRecord>& swept) {
+  return std::count_if(swept.begin(), swept.end(), [](const RunRecord& run) {
+    return !run.failure || run.failure->failure_class != api::FailureClass::kTimeout;
+  });
 }
 
 WatchdogThread::WatchdogThread(store::Pool& pool, std::chrono::milliseconds interval,

@@ -23,12 +23,17 @@ class Watchdog {
   Result<std::vector<RunRecord>> Sweep(std::stop_token stop);
   /// The holder of a lease is known to be gone (its pod ended without a finish): what Sweep would do once the
   /// lease has run out, at once. No effect when another holds the lease.
-  Status HolderLost(const std::string& run_id, const std::string& holder, std::stop_token stop);
+  /// Returns the runs it changed, like Sweep.
+  Result<std::vector<RunRecord>> HolderLost(const std::string& run_id, const std::string& holder,
+                                            std::stop_token stop);
 
  private:
   Result<std::vector<RunRecord>> SweepSome(const std::string& run_id, std::stop_token stop);
   store::Pool& pool_;
 };
+
+/// How many of the runs that a watchdog changed had lost their runner, and not passed their deadline.
+int64_t CountExpired(const std::vector<RunRecord>& swept);
 
 /// What the thread tells; each may be empty and is called on that thread.
 struct WatchdogCallbacks {

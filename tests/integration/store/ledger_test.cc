@@ -317,9 +317,13 @@ TEST(Watchdog, ReturnsExpiredRunsUntilTheRetriesAreUsedUp) {
     YBIS_EXPECT_CODE(world.ledger.Heartbeat(run_id, {epoch, ""}, {}), kStale);
   }
   Claimed(world, run_id, "pod-3");
-  YBIS_ASSERT_OK(world.watchdog.HolderLost(run_id, "pod-2", {}));  // not the holder: no effect
+  const auto not_held = world.watchdog.HolderLost(run_id, "pod-2", {});
+  YBIS_ASSERT_OK(not_held);
+  EXPECT_TRUE(not_held->empty());
   EXPECT_EQ(world.ledger.GetRun(run_id, {})->state, RunState::kRunning);
-  YBIS_ASSERT_OK(world.watchdog.HolderLost(run_id, "pod-3", {}));
+  const auto lost = world.watchdog.HolderLost(run_id, "pod-3", {});
+  YBIS_ASSERT_OK(lost);
+  EXPECT_EQ(CountExpired(*lost), 1);
   const auto run = world.ledger.GetRun(run_id, {});
   EXPECT_EQ(run->state, RunState::kFailed);
   EXPECT_EQ(run->failure->failure_class, api::FailureClass::kInfra);
