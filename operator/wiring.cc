@@ -19,6 +19,7 @@
 #include "http/url.h"
 #include "kube/events.h"
 #include "kube/leader_election.h"
+#include "operator/approval/approver_policy.h"
 #include "operator/approval/reconciler.h"
 #include "operator/leading.h"
 #include "operator/record/api_service.h"
@@ -112,8 +113,8 @@ class StoredLostHolders final : public LostHolders {
 
  private:
   control::Watchdog watchdog_;
-};
   control::Metrics& metrics_;
+};
 
 /// Approvals over Postgres, for what the operator asks of them.
 class StoredApprovals final : public Waits, public Decisions {
@@ -273,13 +274,15 @@ std::vector<control::ReadyCheck> Operator::Parts::ReadyChecks() {
 /// git and the sandbox are the runner's, on whatever node it runs; here is what this process needs.
 std::vector<control::HealthCheck> Operator::Parts::HealthChecks() {
   std::vector<control::HealthCheck> checks = {
-      control::DatabaseCheck(pool, "the operator's database"), control::MigrationsCheck(pool),
+      control::DatabaseCheck(pool, "the operator's database"),
+      control::MigrationsCheck(pool),
       control::LeasesCheck(pool, {}),
       control::DiskCheck(std::filesystem::temp_directory_path(), options.config.health.min_free_disk_mib),
       control::ClusterCheck([this](std::stop_token stop) -> Result<std::string> {
         YBIS_TRY(api->GetRaw("/version", std::move(stop)));
         return std::string("the API server answers");
-      })};
+      }),
+      ApproverPolicyCheck(*api)};
   for (control::HealthCheck& check : control::ModelChecks(options.config)) checks.push_back(std::move(check));
   return checks;
 }

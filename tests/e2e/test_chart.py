@@ -99,6 +99,12 @@ def test_operator_asks_for_no_verb_that_it_does_not_use():
     assert not [resources for resources, _ in rules if "ybistasks/finalizers" in resources]
 
 
+def test_the_admission_policy_outlives_the_release():
+    policies = rendered("ValidatingAdmissionPolicy") + rendered("ValidatingAdmissionPolicyBinding")
+    assert len(policies) == 2
+    assert all(o["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for o in policies)
+
+
 def test_runners_images_are_pulled_with_the_secrets_that_are_named():
     config = yaml.safe_load(rendered("ConfigMap", "--set", "runner.imagePullSecrets={registry-login}")[0]["data"]["config.yaml"])
     assert config["runner"]["imagePullSecrets"] == ["registry-login"]
