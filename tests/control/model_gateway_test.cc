@@ -97,7 +97,12 @@ TEST_F(ModelGatewayTest, PaysOnceForTheSameRequest) {
 TEST_F(ModelGatewayTest, PaysOnceForTheSameRequestAtTheSameTime) {
   FakeProvider& model = Add("main", {Says("hello")});
   Build();
-  model.BeforeAnswer([] { std::this_thread::sleep_for(milliseconds(100)); });
+  // The answer comes when somebody else has been told to wait for it.
+  model.BeforeAnswer([this] {
+    for (int i = 0; i < 2000 && records_.Lock()->in_progress_answers == 0; ++i) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+  });
   std::atomic<int> replayed = 0;
   {
     std::vector<std::jthread> callers;

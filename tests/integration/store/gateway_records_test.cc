@@ -73,11 +73,19 @@ TEST_F(GatewayRecordsTest, TakesOverSoonAfterACrash) {
 }
 
 TEST_F(GatewayRecordsTest, RenewalKeepsOthersOut) {
-  settings_.call_lease = milliseconds(300);
-  provider_->BeforeAnswer([] { std::this_thread::sleep_for(milliseconds(1200)); });
+  settings_.call_lease = milliseconds(1000);
+  Sync<bool> asked{false};
+  provider_->BeforeAnswer([&] {
+    *asked.Lock() = true;
+    asked.NotifyAll();
+    std::this_thread::sleep_for(milliseconds(2500));
+  });
   const int64_t epoch = ybis::testing::Claimed(world_, run_id_);
   std::jthread first([&] { EXPECT_TRUE(Call(epoch)); });
-  std::this_thread::sleep_for(milliseconds(100));
+  {
+    auto seen = asked.Lock();
+    ASSERT_TRUE(asked.WaitFor(seen, {}, std::chrono::seconds(30), [](bool now) { return now; }));
+  }
   const auto second = Call(epoch);
   ASSERT_TRUE(second) << second.error().message;
   EXPECT_TRUE(second->replayed);
