@@ -22,6 +22,15 @@ TimePoint ReadTime(ObjectReader& reader, std::string_view key) {
   return {};
 }
 
+/// Postgres reads no field of a document that has a NUL anywhere.
+void CheckNoNul(ObjectReader& reader, const RunResult& result) {
+  for (const std::string* text :
+       {&result.decision, &result.branch, &result.commit, &result.base_commit, &result.patch_digest}) {
+    if (text->find('\0') != std::string::npos)
+      reader.Problem(reader.PathOf("result") + ": a NUL character is not allowed");
+  }
+}
+
 int64_t ReadEpoch(ObjectReader& reader) { return reader.Int("epoch", 0, 0, INT64_MAX); }
 
 /// A nested value with its own parser; its problems are adopted.
@@ -349,6 +358,7 @@ Result<FinishReport> ParseFinishReport(const json& value) {
   out.outcome = reader.Choice("outcome", "", {"Completed", "Failed", "Blocked"});
   out.failure = ReadOptional<Failure>(reader, "failure", ParseFailure);
   out.result = ReadOptional<RunResult>(reader, "result", ParseRunResult);
+  if (out.result) CheckNoNul(reader, *out.result);
   out.verification = ReadOptional<VerificationResult>(reader, "verification", ParseVerificationResult);
   out.subject_digest = reader.String("subjectDigest");
   out.wait_node = reader.String("waitNode");

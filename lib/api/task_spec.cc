@@ -12,18 +12,23 @@ using nlohmann::json;
 constexpr size_t kMaxObjective = 32768;
 constexpr size_t kMaxListItems = 64;
 
-/// Checks a string's length; kubectl's schema counts characters, bytes are close enough as an upper bound
-/// times four.
-void CheckLength(ObjectReader& reader, std::string_view key, const std::string& value, size_t max) {
+/// Postgres cannot give out a text with a NUL in it, and a command line or an environment ends at one.
+void CheckNul(ObjectReader& reader, const std::string& path, std::string_view value) {
+  if (value.find('\0') != std::string_view::npos)
+    reader.Problem(fmt::format("{}: a NUL character is not allowed", path));
+}
+
+/// Checks a string's length and characters; kubectl's schema counts characters, bytes are close enough as an
+/// upper bound times four.
+void CheckText(ObjectReader& reader, std::string_view key, const std::string& value, size_t max) {
   if (value.size() > max * 4)
     reader.Problem(fmt::format("{}: may be at most {} characters long", reader.PathOf(key), max));
+  CheckNul(reader, reader.PathOf(key), value);
 }
 
 std::string BoundedString(ObjectReader& reader, std::string_view key, size_t max) {
   std::string value = reader.String(key);
-  CheckLength(reader, key, value, max);
-  if (value.find('\0') != std::string::npos)
-    reader.Problem(fmt::format("{}: a NUL character is not allowed", reader.PathOf(key)));
+  CheckText(reader, key, value, max);
   return value;
 }
 
@@ -35,6 +40,7 @@ std::vector<std::string> BoundedStrings(ObjectReader& reader, std::string_view k
     if (values[i].empty() || values[i].size() > 1024) {
       reader.Problem(fmt::format("{}[{}]: must be 1 to 1024 characters long", reader.PathOf(key), i));
     }
+    CheckNul(reader, fmt::format("{}[{}]", reader.PathOf(key), i), values[i]);
   }
   return values;
 }
@@ -44,11 +50,13 @@ std::map<std::string, std::string> ReadStringMap(ObjectReader& reader, std::stri
   const json* object = reader.Object(key);
   if (object == nullptr) return out;
   for (const auto& [name, value] : object->items()) {
+    const std::string path = fmt::format("{}.{}", reader.PathOf(key), name.substr(0, 64));
+    CheckNul(reader, path, name);
     if (value.is_string()) {
       out[name] = value.get<std::string>();
+      CheckNul(reader, path, out[name]);
     } else {
-      reader.Problem(fmt::format("{}.{}: must be a string, is {}", reader.PathOf(key), name.substr(0, 64),
-                                 value.type_name()));
+      reader.Problem(fmt::format("{}: must be a string, is {}", path, value.type_name()));
     }
   }
   if (out.size() > kMaxListItems)
@@ -62,7 +70,7 @@ std::string ReadNameRef(ObjectReader& reader, std::string_view key) {
   if (object == nullptr) return {};
   ObjectReader ref(*object, reader.PathOf(key));
   std::string name = ref.RequiredString("name");
-  CheckLength(ref, "name", name, 253);
+  CheckText(ref, "name", name, 253);
   reader.Adopt(ref.Finish());
   return name;
 }
@@ -79,7 +87,7 @@ void ReadNested(ObjectReader& reader, std::string_view key, Read read) {
 
 void ReadRepository(ObjectReader& reader, RepositorySpec& out) {
   out.url = reader.RequiredString("url");
-  CheckLength(reader, "url", out.url, 2048);
+  CheckText(reader, "url", out.url, 2048);
   out.ref = BoundedString(reader, "ref", 256);
   out.credentials_secret = ReadNameRef(reader, "credentialsSecretRef");
   out.ca_bundle_secret = ReadNameRef(reader, "caBundleSecretRef");
@@ -273,7 +281,7 @@ Result<TaskSpec> ParseTaskSpec(const json& spec, const std::string& path) {
   TaskSpec out;
   out.title = BoundedString(reader, "title", 256);
   out.objective = reader.RequiredString("objective");
-  CheckLength(reader, "objective", out.objective, kMaxObjective);
+  CheckText(reader, "objective", out.objective, kMaxObjective);
   out.priority = ReadPriority(reader);
   if (reader.Member("repository") == nullptr) reader.Problem(reader.PathOf("repository") + ": is required");
   ReadNested(reader, "repository", [&](ObjectReader& r) { ReadRepository(r, out.repository); });
@@ -293,7 +301,7 @@ Result<TaskSpec> ParseTaskSpec(const json& spec, const std::string& path) {
   out.cancel = reader.Bool("cancel", false);
   ReadNested(reader, "rerun", [&](ObjectReader& r) {
     out.rerun_token = r.RequiredString("token");
-    CheckLength(r, "token", out.rerun_token, 64);
+    CheckText(r, "token", out.rerun_token, 64);
     out.rerun_from = BoundedString(r, "fromNode", 63);
   });
   YBIS_TRY(reader.Finish());

@@ -102,6 +102,8 @@ TEST(FinishReport, ReadsBackWhatItWrites) {
   EXPECT_EQ(ToJson(*back), ToJson(report));
   EXPECT_EQ(ParseFinishReport({{"epoch", 1}, {"outcome", "Great"}}).error().message,
             "outcome: must be one of Completed, Failed, Blocked");
+  report.result->branch = std::string("a\0b", 3);
+  EXPECT_NE(ParseFinishReport(ToJson(report)).error().message.find("NUL"), std::string::npos);
 }
 
 TEST(ModelRequest, DigestIgnoresTheEpochAndMindsEverythingElse) {

@@ -91,6 +91,22 @@ TEST(ParseTaskSpec, RefusesOversizeAndNul) {
       {{"objective", "x"}, {"title", std::string("a\0b", 3)}, {"repository", {{"url", "https://h/r"}}}}));
 }
 
+TEST(ParseTaskSpec, RefusesNulInEveryText) {
+  const std::string nul("a\0b", 3);
+  for (const char* pointer : {"/objective", "/repository/url", "/repository/credentialsSecretRef/name",
+                              "/workflowRef/name", "/parameters/lang", "/model/fallbacks/0",
+                              "/policy/protectedPaths/0", "/runner/nodeSelector/a", "/rerun/token"}) {
+    json spec = FullSpec();
+    spec[json::json_pointer(pointer)] = nul;
+    const auto result = ParseTaskSpec(spec);
+    ASSERT_FALSE(result) << pointer;
+    EXPECT_NE(result.error().message.find("NUL"), std::string::npos) << result.error().message;
+  }
+  json spec = FullSpec();
+  spec["parameters"] = {{nul, "x"}};
+  EXPECT_FALSE(ParseTaskSpec(spec));
+}
+
 TEST(ParseTask, ReadsAWholeObjectWithItsStatus) {
   TaskStatus status;
   status.observed_generation = 2;
