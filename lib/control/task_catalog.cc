@@ -8,17 +8,26 @@ namespace {
 using store::InDoubt;
 using store::Row;
 
+/// Whole documents: Postgres reads no field of one that has a NUL anywhere, and the list would fail for all.
 constexpr std::string_view kSelectTasks =
     "SELECT t.uid, t.namespace, t.name, t.created, t.runs, r.run_id, r.state, coalesce(nullif(l.node, ''), "
     "r.node), "
-    "r.attempt, r.started, r.finished, r.failure->>'reason', r.failure->>'message', r.result->>'branch', "
-    "r.tokens_in + r.tokens_out, r.cost_usd, o.spec->>'title', o.spec->>'objective', "
-    "coalesce(o.spec->>'priority', 'MEDIUM'), o.spec->'repository'->>'url', o.workflow->>'name' "
+    "r.attempt, r.started, r.finished, r.tokens_in + r.tokens_out, r.cost_usd, r.failure, r.result, o.spec, "
+    "o.workflow "
     "FROM tasks t JOIN LATERAL (SELECT * FROM runs WHERE task_uid = t.uid ORDER BY number DESC LIMIT 1) r ON "
     "true "
     "JOIN run_orders o ON o.run_id = r.run_id LEFT JOIN leases l ON l.run_id = r.run_id ";
 
+/// A text of a document; `fallback` when the document, or the text in it, is not there.
+std::string TextOf(const std::shared_ptr<const nlohmann::json>& document, const char* pointer,
+                   std::string fallback = {}) {
+  const nlohmann::json::json_pointer at(pointer);
+  if (!document || !document->contains(at) || !document->at(at).is_string()) return fallback;
+  return document->at(at).get<std::string>();
+}
+
 TaskSummary ReadTask(const Row& row) {
+  const auto failure = row.Json(13), result = row.Json(14), spec = row.Json(15), workflow = row.Json(16);
   return {.uid = row.Text(0),
           .namespace_name = row.Text(1),
           .name = row.Text(2),
@@ -30,16 +39,16 @@ TaskSummary ReadTask(const Row& row) {
           .attempt = row.Int(8),
           .started = row.OptionalTime(9),
           .finished = row.OptionalTime(10),
-          .reason = row.Text(11),
-          .message = row.Text(12),
-          .branch = row.Text(13),
-          .tokens = row.Int(14),
-          .cost_usd = row.Double(15),
-          .title = row.Text(16),
-          .objective = row.Text(17),
-          .priority = row.Text(18),
-          .repository = row.Text(19),
-          .workflow = row.Text(20)};
+          .reason = TextOf(failure, "/reason"),
+          .message = TextOf(failure, "/message"),
+          .branch = TextOf(result, "/branch"),
+          .tokens = row.Int(11),
+          .cost_usd = row.Double(12),
+          .title = TextOf(spec, "/title"),
+          .objective = TextOf(spec, "/objective"),
+          .priority = TextOf(spec, "/priority", "MEDIUM"),
+          .repository = TextOf(spec, "/repository/url"),
+          .workflow = TextOf(workflow, "/name")};
 }
 
 std::vector<TaskSummary> ReadTasks(const store::Rows& rows) {
@@ -53,8 +62,8 @@ std::string_view OrderBy(TaskOrder order) {
     case TaskOrder::kOldest:
       return "ORDER BY t.created, t.uid ";
     case TaskOrder::kPriority:
-      return "ORDER BY CASE coalesce(o.spec->>'priority', 'MEDIUM') WHEN 'HIGH' THEN 0 WHEN 'MEDIUM' THEN 1 "
-             "ELSE 2 "
+      return "ORDER BY CASE CASE WHEN strpos(o.spec::text, '\\u0000') = 0 THEN o.spec->>'priority' END WHEN "
+             "'HIGH' THEN 0 WHEN 'LOW' THEN 2 ELSE 1 "
              "END, t.created DESC, t.uid ";
     case TaskOrder::kName:
       return "ORDER BY t.name, t.uid ";

@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "control/journal.h"
+#include "control/task_catalog.h"
 #include "tests/integration/store/fixture.h"
 
 namespace ybis::testing {
@@ -205,6 +206,22 @@ TEST(TaskQueue, AQueuedRunFollowsItsTasksNewestGeneration) {
   ASSERT_EQ(admitted->size(), 1u);
   EXPECT_EQ(admitted->front().task_name, "edited");
   EXPECT_EQ(world.ledger.RunSpec(run->run_id, {})->objective, "Something else.");
+}
+
+TEST(TaskCatalog, ListsTasksBesideOneThatHasANul) {
+  World world(Server().NewDatabase());
+  auto poisoned = Submission("poisoned", api::Priority::kHigh);
+  poisoned.spec.objective = std::string("a\0b", 3);
+  YBIS_ASSERT_OK(world.queue.Submit(poisoned));
+  YBIS_ASSERT_OK(world.queue.Submit(Submission("low", api::Priority::kLow)));
+  YBIS_ASSERT_OK(world.queue.Submit(Submission("high", api::Priority::kHigh)));
+  control::TaskCatalog catalog(world.pool);
+  const auto tasks = catalog.List({.order = control::TaskOrder::kPriority}, {});
+  YBIS_ASSERT_OK(tasks);
+  ASSERT_EQ(tasks->size(), 3u);
+  EXPECT_EQ(tasks->front().name, "high");
+  EXPECT_EQ(tasks->back().priority, "LOW");
+  EXPECT_EQ((*tasks)[1].objective, poisoned.spec.objective);
 }
 
 TEST(TaskQueue, CancelEndsWhatNobodyRunsAndAsksARunnerToStop) {
