@@ -111,6 +111,8 @@ struct TaskQueue::Impl {
   Status Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
                  const TaskSubmission& submission);
   Result<std::vector<RunRecord>> Read(const std::vector<std::string>& run_ids);
+  static Result<std::string> EndIn(Transaction& tx, const std::string& run_id, const store::RunEnd& end,
+                                   RunEvent event);
   Status End(const std::string& run_id, const store::RunEnd& end, RunEvent event);
 
   store::Pool& pool;
@@ -220,21 +222,24 @@ Result<std::vector<RunRecord>> TaskQueue::Impl::Read(const std::vector<std::stri
   return ToRecords(rows);
 }
 
-/// Ends a run that nobody works on, or whatever its holder does. Nothing happens to one that is over.
+/// Ends a run that nobody works on, or whatever its holder does. Nothing happens to one that is over. Returns
+/// the task's key.
+Result<std::string> TaskQueue::Impl::EndIn(Transaction& tx, const std::string& run_id,
+                                           const store::RunEnd& end, RunEvent event) {
+  RunStore runs(tx);
+  YBIS_ASSIGN(const auto run, runs.Find(run_id));
+  if (!run) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
+  std::string key = run->namespace_name + "/" + run->task_name;
+  YBIS_ASSIGN(const RunState state, ParseRunState(run->state));
+  if (IsTerminal(state)) return key;
+  YBIS_TRY(Transition(state, event));
+  YBIS_TRY(runs.End(run_id, end));
+  return key;
+}
+
 Status TaskQueue::Impl::End(const std::string& run_id, const store::RunEnd& end, RunEvent event) {
-  std::string key;
-  const auto work = [&](Transaction& tx) -> Status {
-    RunStore runs(tx);
-    YBIS_ASSIGN(const auto run, runs.Find(run_id));
-    if (!run) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
-    key = run->namespace_name + "/" + run->task_name;
-    YBIS_ASSIGN(const RunState state, ParseRunState(run->state));
-    if (IsTerminal(state)) return {};
-    YBIS_TRY(Transition(state, event));
-    YBIS_TRY(runs.End(run_id, end));
-    return {};
-  };
-  YBIS_TRY(pool.Transact(work, stop, InDoubt::kRepeat));
+  const auto work = [&](Transaction& tx) { return EndIn(tx, run_id, end, event); };
+  YBIS_ASSIGN(const std::string key, pool.Transact(work, stop, InDoubt::kRepeat));
   NotifyTasks(pool, {key}, stop);
   return {};
 }
@@ -317,15 +322,19 @@ Result<bool> TaskQueue::AdmitRun(const std::string& run_id) {
 }
 
 Status TaskQueue::Cancel(const std::string& run_id, const std::string& reason) {
-  const auto work = [&](Transaction& tx) -> Result<bool> {
+  // One transaction: a run that was asked to stop but not ended would be admitted, and nobody could claim it.
+  const auto work = [&](Transaction& tx) -> Result<std::string> {
+    // Queue, lease, run: the order in which admission locks them.
+    YBIS_TRY(QueueStore(tx).Remove(run_id));
     YBIS_TRY(RunStore(tx).RequestCancel(run_id, Cleaned(reason, 1024)));
     YBIS_ASSIGN(const auto view, store::LeaseStore(tx).View(run_id));
     if (!view) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
-    return view->state == ToString(RunState::kRunning);
+    if (view->state == ToString(RunState::kRunning)) return std::string();
+    return Impl::EndIn(tx, run_id, CancelledEnd(reason), RunEvent::kCancel);
   };
-  YBIS_ASSIGN(const bool running, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
-  if (running) return {};
-  return impl_->End(run_id, CancelledEnd(reason), RunEvent::kCancel);
+  YBIS_ASSIGN(const std::string key, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  if (!key.empty()) NotifyTasks(impl_->pool, {key}, impl_->stop);
+  return {};
 }
 
 Status TaskQueue::Fail(const std::string& run_id, const api::Failure& failure) {

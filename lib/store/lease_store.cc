@@ -107,7 +107,8 @@ Result<std::vector<OverdueRow>> LeaseStore::Overdue(const std::string& run_id, i
       const auto rows,
       tx_.Exec("SELECT l.run_id, l.holder, l.cancel, coalesce(l.deadline <= now(), false), "
                "l.infra >= o.max_infra, l.infra FROM leases l JOIN run_orders o ON o.run_id = l.run_id "
-               "WHERE (l.expires <= now() OR l.deadline <= now()) AND ($1 = '' OR l.run_id = $1) "
+               "WHERE (l.expires <= now() OR l.deadline <= now() OR (l.cancel AND l.expires IS NULL)) AND "
+               "($1 = '' OR l.run_id = $1) "
                "ORDER BY l.position LIMIT $2 FOR UPDATE OF l SKIP LOCKED",
                {run_id, limit}));
   std::vector<OverdueRow> overdue;

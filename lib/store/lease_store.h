@@ -66,8 +66,8 @@ class LeaseStore {
   /// None when there is no such run.
   Result<std::optional<LeaseView>> View(const std::string& run_id);
 
-  /// Expired leases and runs past their deadline, locked; those others lock are left out. `run_id` empty =
-  /// all.
+  /// Expired leases, runs past their deadline and cancelled ones that nobody holds (nobody can claim them),
+  /// locked; those others lock are left out. `run_id` empty = all.
   Result<std::vector<OverdueRow>> Overdue(const std::string& run_id, int64_t limit);
   /// Back to Dispatched, one infrastructure failure more, the epoch moves on.
   Status Requeue(const std::string& run_id, const std::string& message);

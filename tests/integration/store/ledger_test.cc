@@ -346,6 +346,15 @@ TEST(Watchdog, CancelsWhatWasAskedToStopAndEndsWhatIsLate) {
   EXPECT_EQ(world.ledger.GetRun(late, {})->failure->failure_class, api::FailureClass::kTimeout);
 }
 
+TEST(Watchdog, EndsWhatWasCancelledBeforeAnybodyClaimedIt) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  YBIS_ASSERT_OK(world.pool.Execute("UPDATE leases SET cancel = true", {}, {}));
+  YBIS_ASSERT_OK(world.watchdog.Sweep({}));
+  EXPECT_EQ(world.ledger.GetRun(run_id, {})->state, control::RunState::kCancelled);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM leases"), 0);
+}
+
 TEST(Watchdog, ManySweepsMoveEachRunOnce) {
   World world(Server().NewDatabase(), {1000, 1000, 1000});
   for (int i = 0; i < 150; ++i) Claimed(world, Dispatched(world, "t" + std::to_string(i)));

@@ -208,6 +208,17 @@ TEST(TaskQueue, AQueuedRunFollowsItsTasksNewestGeneration) {
   EXPECT_EQ(world.ledger.RunSpec(run->run_id, {})->objective, "Something else.");
 }
 
+TEST(TaskQueue, ACancelThatFailsLeavesTheRunAsItWas) {
+  World world(Server().NewDatabase(), {1, 10, 10});
+  const std::string busy = Dispatched(world, "busy");
+  const auto queued = world.queue.Submit(Submission("queued"));
+  YBIS_ASSERT_OK(
+      world.pool.Execute("ALTER TABLE runs ADD CONSTRAINT stuck CHECK (state <> 'Cancelled')", {}, {}));
+  EXPECT_FALSE(world.queue.Cancel(queued->run_id, "x"));
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM runs WHERE cancel_requested"), 0);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM queue"), 1);
+}
+
 TEST(TaskCatalog, ListsTasksBesideOneThatHasANul) {
   World world(Server().NewDatabase());
   auto poisoned = Submission("poisoned", api::Priority::kHigh);
