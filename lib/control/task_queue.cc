@@ -172,16 +172,22 @@ Result<TaskQueue::Impl::Admission> TaskQueue::Impl::AdmitIn(Transaction& tx, con
   return out;
 }
 
-/// A queued run follows its task's newest generation; once dispatched it keeps what it started with, also
-/// when it is queued again after a wait.
+/// A queued run follows its task's newest generation and keeps its turn unless the place itself changes; once
+/// dispatched it keeps what it started with, also when it is queued again after a wait.
 Status TaskQueue::Impl::Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
                                 const TaskSubmission& submission) {
   if (run.attempt > 0) return {};
-  YBIS_ASSIGN(const bool waiting, queue.Remove(run.run_id));
-  if (!waiting) return {};
-  YBIS_TRY(runs.ReplaceOrder(run.run_id, OrderOf(submission)));
-  return queue.Enqueue(run.run_id, static_cast<int>(submission.spec.priority), submission.namespace_name,
-                       LaneOf(submission.spec));
+  YBIS_ASSIGN(const auto place, queue.Find(run.run_id));
+  if (!place) return {};
+  const auto priority = static_cast<int>(submission.spec.priority);
+  const std::string lane = LaneOf(submission.spec);
+  if (place->priority != priority || place->namespace_name != submission.namespace_name ||
+      place->lane != lane) {
+    YBIS_ASSIGN(const bool waiting, queue.Remove(run.run_id));
+    if (!waiting) return {};
+    YBIS_TRY(queue.Enqueue(run.run_id, priority, submission.namespace_name, lane));
+  }
+  return runs.ReplaceOrder(run.run_id, OrderOf(submission));
 }
 
 Result<std::vector<std::string>> TaskQueue::Impl::SubmitIn(Transaction& tx, const TaskSubmission& submission,

@@ -208,6 +208,22 @@ TEST(TaskQueue, AQueuedRunFollowsItsTasksNewestGeneration) {
   EXPECT_EQ(world.ledger.RunSpec(run->run_id, {})->objective, "Something else.");
 }
 
+TEST(TaskQueue, AnEditThatMovesNothingKeepsTheRunsTurn) {
+  World world(Server().NewDatabase(), {1, 10, 10});
+  const std::string busy = Dispatched(world, "busy");
+  auto submission = Submission("edited");
+  const auto run = world.queue.Submit(submission);
+  YBIS_ASSERT_OK(world.queue.Submit(Submission("other")));
+  submission.generation = 2;
+  submission.spec.objective = "Something else.";
+  YBIS_ASSERT_OK(world.queue.Submit(submission));
+  YBIS_ASSERT_OK(world.queue.Cancel(busy, "make room"));
+  const auto admitted = world.queue.Admit();
+  ASSERT_EQ(admitted->size(), 1u);
+  EXPECT_EQ(admitted->front().task_name, "edited");
+  EXPECT_EQ(world.ledger.RunSpec(run->run_id, {})->objective, "Something else.");
+}
+
 TEST(TaskQueue, ACancelThatFailsLeavesTheRunAsItWas) {
   World world(Server().NewDatabase(), {1, 10, 10});
   const std::string busy = Dispatched(world, "busy");
