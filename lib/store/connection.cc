@@ -221,7 +221,9 @@ Outcome Connection::InTransaction(const Work& work) {
   bool committing = false;
   unlimited_ = false;
   try {
+    std::optional<Clocked> beginning(std::in_place, *this);  // the constructor sends BEGIN
     pqxx::work transaction(impl_->connection);
+    beginning.reset();
     ExecTransaction exec(*this, transaction);
     Status status = work(exec);
     if (exec.failed() || !status) {

@@ -1,3 +1,5 @@
+#include <signal.h>
+
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -110,6 +112,28 @@ TEST(Pool, CutsOffAServerThatIsSilentAndNoTransactionThatIsMerelyLong) {
                        {}),
                    kUnavailable);
   EXPECT_EQ(Count(pool, "SELECT 3"), 3);
+}
+
+TEST(Pool, CutsOffAServerThatIsSilentAtTheBeginning) {
+  auto settings = SettingsFor(Server().NewDatabase(), 1);
+  settings.statement_timeout = 200ms;
+  settings.cut_grace = 200ms;
+  Pool pool(settings);
+  const auto backend = static_cast<pid_t>(Count(pool, "SELECT pg_backend_pid()"));
+  ASSERT_EQ(::kill(backend, SIGSTOP), 0);
+  // Ends the test, not the suite, when nothing cuts the connection.
+  std::jthread late([backend](const std::stop_token& stop) {
+    for (int i = 0; i < 500 && !stop.stop_requested(); ++i) std::this_thread::sleep_for(10ms);
+    ::kill(backend, SIGCONT);
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  const auto done = pool.Transact(
+      [](Transaction& tx) -> Status {
+        YBIS_TRY(tx.Exec("SELECT 1"));
+        return {};
+      },
+      {});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s) << Message(done);
 }
 
 TEST(Pool, StopsWithinMillisecondsInTheMiddleOfAStatement) {
