@@ -267,7 +267,11 @@ Result<std::optional<RunRecord>> TaskQueue::LatestRun(const std::string& task_ui
 Result<std::vector<RunRecord>> TaskQueue::Impl::SubmitUpTo(const TaskSubmission& submission, int64_t max) {
   const std::string admission = NewUuid();
   QueueHints next;
-  const auto work = [&](Transaction& tx) { return SubmitIn(tx, submission, admission, max, next); };
+  bool again = false;
+  const auto work = [&](Transaction& tx) {
+    if (std::exchange(again, true)) *hints.Lock() = {};  // the connection may have ended in a crash
+    return SubmitIn(tx, submission, admission, max, next);
+  };
   YBIS_ASSIGN(const auto run_ids, pool.Transact(work, stop, InDoubt::kRepeat));
   *hints.Lock() = next;
   return Read(run_ids);
@@ -299,7 +303,9 @@ Result<std::vector<RunRecord>> TaskQueue::Admit() { return AdmitUpTo(kNoLimit); 
 
 Result<std::vector<RunRecord>> TaskQueue::AdmitUpTo(int64_t max) {
   const std::string admission = NewUuid();
+  bool again = false;
   const auto work = [&](Transaction& tx) -> Result<Impl::Admission> {
+    if (std::exchange(again, true)) *impl_->hints.Lock() = {};  // the connection may have ended in a crash
     YBIS_TRY(QueueStore(tx).CommitLazily());
     return impl_->AdmitIn(tx, admission, max);
   };

@@ -11,7 +11,8 @@ namespace {
 constexpr int64_t kAdmissionLock = 0x5942'4953'0002;
 
 bool HintsHold(const QueueHints& hints, const std::string& server, int64_t queue_last, int64_t lease_last) {
-  return hints.server == server && hints.active <= lease_last &&
+  return hints.server == server && std::chrono::steady_clock::now() - hints.since < QueueHints::kLast &&
+         hints.active <= lease_last &&
          std::all_of(hints.waiting.begin(), hints.waiting.end(),
                      [&](int64_t at) { return at <= queue_last; });
 }
@@ -56,7 +57,7 @@ Result<std::vector<ActiveRow>> QueueStore::Active(QueueHints& hints) {
             {hints.active}));
     const std::string start = rows[0].Text(0);
     if (!HintsHold(hints, start, rows[0].Int(1), rows[0].Int(2))) {
-      hints = QueueHints{start, {}, 0};
+      hints = QueueHints{start, {}, 0, std::chrono::steady_clock::now()};
       continue;
     }
     std::vector<ActiveRow> active;

@@ -1,6 +1,7 @@
 #pragma once
 // Table queue, and the part of leases that admission reads and writes.
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,11 +13,15 @@ namespace ybis::store {
 inline constexpr int kPriorities = 3;
 
 /// Where the living rows begin, as far as one process knows: what lies below is dead and need not be walked.
-/// Valid while the server has not restarted and the sequences have not gone back.
+/// Valid while the server has not restarted and the sequences have not gone back, and for kLast: a server
+/// that starts over after one of its processes died shows neither, and may have taken a lazy commit back.
 struct QueueHints {
+  static constexpr std::chrono::seconds kLast{30};
+
   std::string server;                          ///< its start and the sequence's identity
   std::array<int64_t, kPriorities> waiting{};  ///< by priority: rows at or below are gone
   int64_t active = 0;
+  std::chrono::steady_clock::time_point since;  ///< nothing was known
 };
 
 struct WaitingRow {

@@ -3,6 +3,8 @@
 
 #include "control/journal.h"
 #include "control/task_catalog.h"
+#include "store/queue_store.h"
+#include "store/run_store.h"
 #include "tests/integration/store/fixture.h"
 
 namespace ybis::testing {
@@ -222,6 +224,27 @@ TEST(TaskQueue, AnEditThatMovesNothingKeepsTheRunsTurn) {
   ASSERT_EQ(admitted->size(), 1u);
   EXPECT_EQ(admitted->front().task_name, "edited");
   EXPECT_EQ(world.ledger.RunSpec(run->run_id, {})->objective, "Something else.");
+}
+
+TEST(TaskQueue, OldHintsAreForgotten) {
+  World world(Server().NewDatabase());
+  const auto look = [&](store::QueueHints hints) {
+    return *world.pool.Transact(
+        [&](store::Transaction& tx) -> Result<store::QueueHints> {
+          store::QueueStore queue(tx);
+          YBIS_TRY(queue.Lock());
+          YBIS_TRY(queue.Active(hints));
+          return hints;
+        },
+        {});
+  };
+  // Positions are handed out, so that a hint may stand at the first of them.
+  YBIS_ASSERT_OK(world.queue.Cancel(Dispatched(world, "t"), "x"));
+  store::QueueHints hints = look({});
+  hints.waiting[1] = 1;
+  EXPECT_EQ(look(hints).waiting[1], 1);
+  hints.since -= 31s;
+  EXPECT_EQ(look(hints).waiting[1], 0) << "what a crash took back may stand below";
 }
 
 TEST(TaskQueue, ACancelThatFailsLeavesTheRunAsItWas) {
