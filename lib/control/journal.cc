@@ -1,5 +1,7 @@
 #include "control/journal.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -21,13 +23,18 @@ Result<std::vector<JournalEntry>> Journal::Read(const std::string& run_id, int64
 }
 
 Result<std::string> Journal::Lines(const std::string& run_id, std::stop_token stop) {
-  constexpr int64_t kPage = 1000;
+  constexpr int64_t kPage = 100;  // of entries that may have 68 KiB each
   std::string lines;
   for (int64_t after = 0;;) {
     YBIS_ASSIGN(const auto entries, Read(run_id, after, kPage, stop));
     for (const JournalEntry& entry : entries) {
       lines += DumpJson(ToJson(entry)) + "\n";
       after = entry.id;
+      if (lines.size() > kMaxLines) {
+        return Fail(ErrorCode::kTooLarge, fmt::format("the journal of run {} has more than {} bytes; read it "
+                                                      "entry by entry",
+                                                      run_id, kMaxLines));
+      }
     }
     if (static_cast<int64_t>(entries.size()) < kPage) return lines;
   }

@@ -25,6 +25,9 @@ struct JournalEntry {
 /// The name under which a run's journal stands among its artifacts.
 inline constexpr std::string_view kEventsArtifact = "events.jsonl";
 
+/// The most that is put together at once.
+inline constexpr size_t kMaxLines = 32 * 1024 * 1024;
+
 /// Over Postgres. Thread-safe.
 class Journal {
  public:
@@ -32,7 +35,7 @@ class Journal {
   /// Entries of a run with an id above `after`, oldest first, at most `limit`.
   Result<std::vector<JournalEntry>> Read(const std::string& run_id, int64_t after, int64_t limit,
                                          std::stop_token stop);
-  /// All of them as lines of JSON.
+  /// All of them as lines of JSON; kTooLarge past kMaxLines.
   Result<std::string> Lines(const std::string& run_id, std::stop_token stop);
 
  private:

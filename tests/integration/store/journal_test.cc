@@ -63,5 +63,31 @@ TEST(Journal, IsAnArtifactThatIsNeverBehindAndThatNoRunnerCanForge) {
   EXPECT_EQ(listed->front().digest, Digest(*lines));
 }
 
+TEST(Journal, IsNoArtifactWhenItIsTooLong) {
+  World world(Server().NewDatabase());
+  const std::string run = Dispatched(world, "one");
+  YBIS_ASSERT_OK(world.ledger.PutArtifact(run, Claimed(world, run), "plan.json", "{}", {}));
+  YBIS_ASSERT_OK(
+      world.pool.Execute("INSERT INTO events (run_id, key, type, message) SELECT $1, 'runner:' || n, "
+                         "'T', repeat('x', 65536) FROM generate_series(1, 520) n",
+                         {run}, {}));
+  YBIS_EXPECT_CODE(world.ledger.GetArtifact(run, "events.jsonl", {}), kTooLarge);
+  const auto listed = world.ledger.ListArtifacts(run, {});
+  YBIS_ASSERT_OK(listed);
+  EXPECT_EQ(listed->size(), 1U);
+}
+
+TEST(Journal, ARunThatIsAdmittedAgainKeepsCountingItsRunnersEntries) {
+  World world(Server().NewDatabase(), {1, 10, 10});
+  const std::string busy = Dispatched(world, "busy");
+  const auto run = world.queue.Submit(Submission("again"));
+  YBIS_ASSERT_OK(world.pool.Execute(
+      "INSERT INTO events (run_id, key, type) SELECT $1, 'runner:' || n, 'T' FROM generate_series(1, 3) n",
+      {run->run_id}, {}));
+  YBIS_ASSERT_OK(world.queue.Cancel(busy, "make room"));
+  YBIS_ASSERT_OK(world.queue.Admit());
+  EXPECT_EQ(Count(world.pool, "SELECT events FROM leases WHERE run_id = $1", {run->run_id}), 3);
+}
+
 }  // namespace
 }  // namespace ybis::testing
