@@ -52,19 +52,25 @@ Result<api::ArtifactRef> RunLedger::PutArtifact(const std::string& run_id, int64
                                                   bytes.size(), settings_.max_artifact_bytes));
   }
   const store::ArtifactRow row{name, Digest(bytes), static_cast<int64_t>(bytes.size())};
-  const auto work = [&](Transaction& tx) -> Result<bool> {
+  bool fenced = false;
+  const auto work = [&](Transaction& tx) -> Status {
+    fenced = false;
     ArtifactStore artifacts(tx);
-    YBIS_ASSIGN(const int64_t count, artifacts.Count(run_id));
+    YBIS_ASSIGN(const int64_t count, artifacts.CountOthers(run_id, name));
     if (count >= static_cast<int64_t>(settings_.max_artifacts)) {
       return Fail(Error{ErrorCode::kExhausted,
                         fmt::format("run {} has {} artifacts, the most allowed", run_id, count)});
     }
     YBIS_ASSIGN(const bool known, artifacts.HasBlob(row.digest));
     if (!known) YBIS_TRY(artifacts.PutBlob(row.digest, bytes));
-    return artifacts.Name(run_id, epoch, row);
+    YBIS_ASSIGN(const bool named, artifacts.Name(run_id, epoch, row));
+    if (named) return {};
+    fenced = true;
+    return Fail(ErrorCode::kStale, "fenced");  // an error, so that the blob is not kept without a name
   };
-  YBIS_ASSIGN(const bool named, pool_.Transact(work, stop, InDoubt::kRepeat));
-  if (!named) return Fail(WhyFenced(run_id, stop));
+  const Status done = pool_.Transact(work, stop, InDoubt::kRepeat);
+  if (fenced) return Fail(WhyFenced(run_id, stop));
+  YBIS_TRY(done);
   return RefOf(row);
 }
 

@@ -25,8 +25,9 @@ Result<bool> ArtifactStore::Name(const std::string& run_id, int64_t epoch, const
   return rows.affected() > 0;
 }
 
-Result<int64_t> ArtifactStore::Count(const std::string& run_id) {
-  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT count(*) FROM artifacts WHERE run_id = $1", {run_id}));
+Result<int64_t> ArtifactStore::CountOthers(const std::string& run_id, const std::string& name) {
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("SELECT count(*) FROM artifacts WHERE run_id = $1 AND name <> $2", {run_id, name}));
   return rows[0].Int(0);
 }
 

@@ -24,7 +24,8 @@ class ArtifactStore {
   Status PutBlob(const std::string& digest, std::string bytes);
   /// Names a blob for the run whose lease has `epoch`; locks the lease. False when the epoch is another.
   Result<bool> Name(const std::string& run_id, int64_t epoch, const ArtifactRow& row);
-  Result<int64_t> Count(const std::string& run_id);
+  /// The names a run keeps beside `name`.
+  Result<int64_t> CountOthers(const std::string& run_id, const std::string& name);
   Result<std::optional<std::string>> Get(const std::string& run_id, const std::string& name);
   Result<std::vector<ArtifactRow>> List(const std::string& run_id);
 

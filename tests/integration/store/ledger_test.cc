@@ -244,6 +244,23 @@ TEST(RunLedger, ArtifactsComeBackByNameWithTheirDigest) {
   EXPECT_EQ(world.ledger.GetRun(run_id, {})->artifacts.size(), 2u);
 }
 
+TEST(RunLedger, AFencedArtifactLeavesNoContent) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  YBIS_EXPECT_CODE(world.ledger.PutArtifact(run_id, epoch + 1, "a", "bytes", {}), kStale);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM blobs"), 0);
+}
+
+TEST(RunLedger, AnArtifactOfAFullRunMayBeReplaced) {
+  World world(Server().NewDatabase(), {}, {.max_artifacts = 1});
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  YBIS_ASSERT_OK(world.ledger.PutArtifact(run_id, epoch, "a", "one", {}));
+  YBIS_EXPECT_OK(world.ledger.PutArtifact(run_id, epoch, "a", "two", {}));
+  YBIS_EXPECT_CODE(world.ledger.PutArtifact(run_id, epoch, "b", "three", {}), kExhausted);
+}
+
 TEST(RunLedger, FinishRecordsTheOutcomeAndUsageFromTheCallsAlone) {
   World world(Server().NewDatabase());
   const std::string run_id = Dispatched(world, "t");
