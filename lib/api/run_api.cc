@@ -198,6 +198,7 @@ json ToJson(const ClaimResponse& value) {
               {"leaseSeconds", value.lease_seconds},
               {"heartbeatSeconds", value.heartbeat_seconds},
               {"order", OrderJson(value.order)}};
+  if (value.infra_failures != value.attempt - 1) out["infraFailures"] = value.infra_failures;
   if (value.checkpoint) out["checkpoint"] = ToJson(*value.checkpoint);
   if (value.decision) out["decision"] = ToJson(*value.decision);
   return out;
@@ -208,6 +209,7 @@ Result<ClaimResponse> ParseClaimResponse(const json& value) {
   ClaimResponse out;
   out.epoch = ReadEpoch(reader);
   out.attempt = reader.Int("attempt", 1, 1, INT64_MAX);
+  out.infra_failures = reader.Int("infraFailures", out.attempt - 1, 0, INT64_MAX);
   out.lease_seconds = reader.Int("leaseSeconds", 300, 1, 86400);
   out.heartbeat_seconds = reader.Int("heartbeatSeconds", 60, 1, 86400);
   out.order = ReadPart<RunOrder>(reader, "order", ParseOrder);
@@ -366,11 +368,15 @@ Result<FinishReport> ParseFinishReport(const json& value) {
   return out;
 }
 
-json ToJson(const ReleaseReport& value) { return {{"epoch", value.epoch}, {"reason", value.reason}}; }
+json ToJson(const ReleaseReport& value) {
+  json out = {{"epoch", value.epoch}, {"reason", value.reason}};
+  if (value.failed) out["failed"] = true;
+  return out;
+}
 
 Result<ReleaseReport> ParseReleaseReport(const json& value) {
   ObjectReader reader(value, "");
-  ReleaseReport out{ReadEpoch(reader), reader.String("reason")};
+  ReleaseReport out{ReadEpoch(reader), reader.String("reason"), reader.Bool("failed", false)};
   YBIS_TRY(reader.Finish());
   return out;
 }

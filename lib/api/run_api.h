@@ -90,6 +90,9 @@ struct ClaimRequest {
 struct ClaimResponse {
   int64_t epoch = 0;
   int64_t attempt = 1;
+  /// How often an attempt failed for a reason around the task; waits, drains and the like do not count. In
+  /// JSON left out when it is attempt - 1, which is what readers take it for then.
+  int64_t infra_failures = 0;
   int64_t lease_seconds = 300;
   int64_t heartbeat_seconds = 60;
   RunOrder order;
@@ -174,6 +177,8 @@ struct FinishReport {
 struct ReleaseReport {
   int64_t epoch = 0;
   std::string reason;
+  bool failed =
+      false;  ///< the attempt failed, and the next one uses up an infrastructure retry; absent = false
 };
 
 // JSON forms: camelCase members, times as RFC 3339 with microseconds. Parse* name the field that is wrong.

@@ -137,6 +137,7 @@ Result<api::ClaimResponse> RunLedger::Claim(const std::string& run_id, const std
   api::ClaimResponse response;
   response.epoch = claim->epoch;
   response.attempt = claim->attempt;
+  response.infra_failures = claim->infra;
   response.lease_seconds = settings_.lease.count();
   response.heartbeat_seconds = settings_.heartbeat.count();
   YBIS_ASSIGN(response.order, ReadOrder(run_id, *claim));
@@ -289,7 +290,9 @@ Status RunLedger::Finish(const std::string& run_id, const api::FinishReport& rep
 
 Status RunLedger::Release(const std::string& run_id, const api::ReleaseReport& report, std::stop_token stop) {
   const std::string reason = Cleaned(report.reason, 1024);
-  const auto work = [&](Transaction& tx) { return LeaseStore(tx).Release(run_id, report.epoch, reason); };
+  const auto work = [&](Transaction& tx) {
+    return LeaseStore(tx).Release(run_id, report.epoch, reason, report.failed);
+  };
   YBIS_ASSIGN(const auto released, pool_.Single(work, stop, InDoubt::kRepeat));
   if (released) {
     NotifyTasks(pool_, {*released}, stop);

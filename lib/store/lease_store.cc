@@ -23,7 +23,8 @@ constexpr std::string_view kClaim =
     "$2 "
     "FROM l ON CONFLICT DO NOTHING) "
     "SELECT l.epoch, r.attempt, r.number, l.seq, l.deadline, t.uid, t.namespace, t.name, t.generation, "
-    "l.spec, l.workflow, l.policy, n.seq, n.next_node, n.visits, n.state, n.base_commit, n.patch, r.trace_id "
+    "l.spec, l.workflow, l.policy, n.seq, n.next_node, n.visits, n.state, n.base_commit, n.patch, "
+    "r.trace_id, l.infra "
     "FROM l JOIN r ON r.run_id = l.run_id JOIN tasks t ON t.uid = r.task_uid "
     "LEFT JOIN LATERAL (SELECT n.* FROM node_executions n WHERE n.run_id = l.run_id "
     "ORDER BY n.seq DESC LIMIT 1) n ON true";
@@ -46,6 +47,7 @@ ClaimedRow ReadClaim(const Row& row) {
   claim.order.policy = row.Json(11);
   if (!row.IsNull(12)) claim.checkpoint = ReadCheckpoint(row, 12);
   claim.trace_id = row.Text(18);
+  claim.infra = row.Int(19);
   return claim;
 }
 
@@ -70,17 +72,20 @@ Result<std::optional<bool>> LeaseStore::Renew(const std::string& run_id, int64_t
 }
 
 Result<std::optional<std::string>> LeaseStore::Release(const std::string& run_id, int64_t epoch,
-                                                       const std::string& reason) {
+                                                       const std::string& reason, bool failed) {
   YBIS_ASSIGN(
       const auto rows,
-      tx_.Exec("WITH l AS (UPDATE leases SET epoch = epoch + 1, holder = '', expires = NULL, granted = now() "
-               "WHERE run_id = $1 AND epoch = $2 AND NOT cancel RETURNING run_id, epoch), "
-               "r AS (UPDATE runs SET state = 'Dispatched', epoch = l.epoch, holder = '' FROM l "
-               "WHERE runs.run_id = l.run_id RETURNING runs.task_uid), "
-               "e AS (INSERT INTO events (run_id, key, type, message) "
-               "SELECT run_id, 'release:' || epoch, 'RUN_RELEASED', $3 FROM l ON CONFLICT DO NOTHING) "
-               "SELECT t.namespace || '/' || t.name FROM r JOIN tasks t ON t.uid = r.task_uid",
-               {run_id, epoch, reason}));
+      tx_.Exec(
+          "WITH l AS (UPDATE leases SET epoch = epoch + 1, holder = '', expires = NULL, granted = now(), "
+          "infra = infra + CASE WHEN $4 THEN 1 ELSE 0 END "
+          "WHERE run_id = $1 AND epoch = $2 AND NOT cancel RETURNING run_id, epoch, infra), "
+          "r AS (UPDATE runs SET state = 'Dispatched', epoch = l.epoch, holder = '', "
+          "infra_failures = l.infra FROM l "
+          "WHERE runs.run_id = l.run_id RETURNING runs.task_uid), "
+          "e AS (INSERT INTO events (run_id, key, type, message) "
+          "SELECT run_id, 'release:' || epoch, 'RUN_RELEASED', $3 FROM l ON CONFLICT DO NOTHING) "
+          "SELECT t.namespace || '/' || t.name FROM r JOIN tasks t ON t.uid = r.task_uid",
+          {run_id, epoch, reason, failed}));
   if (rows.empty()) return std::nullopt;
   return rows[0].Text(0);
 }

@@ -15,6 +15,7 @@ namespace ybis::store {
 struct ClaimedRow {
   int64_t epoch = 0;
   int64_t attempt = 0;
+  int64_t infra = 0;  ///< infrastructure failures so far
   int64_t number = 0;
   int64_t seq = 0;
   std::optional<TimePoint> deadline;
@@ -59,10 +60,11 @@ class LeaseStore {
   /// Whether to stop; none when the epoch is not the current one.
   Result<std::optional<bool>> Renew(const std::string& run_id, int64_t epoch, const std::string& node,
                                     std::chrono::seconds lease);
-  /// Gives it back: the epoch moves on, the run is Dispatched. Returns its task's key; none: another
+  /// Gives it back: the epoch moves on, the run is Dispatched, with one infrastructure failure more when the
+  /// attempt `failed`. Returns its task's key; none: another
   /// epoch, or a cancel request.
   Result<std::optional<std::string>> Release(const std::string& run_id, int64_t epoch,
-                                             const std::string& reason);
+                                             const std::string& reason, bool failed);
   /// None when there is no such run.
   Result<std::optional<LeaseView>> View(const std::string& run_id);
 

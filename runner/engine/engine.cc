@@ -104,6 +104,7 @@ ExitCode Engine::RunClaimed(api::ClaimResponse claim) {
   lease_ = {.run_id = settings_.run_id,
             .epoch = claim.epoch,
             .attempt = claim.attempt,
+            .infra_failures = claim.infra_failures,
             .trace_id = claim.order.trace_id,
             .has_past = claim.attempt > 1 || claim.checkpoint || !claim.order.spec.rerun_from.empty()};
   log::SetContext("traceID", lease_.trace_id);
@@ -208,10 +209,11 @@ ExitCode Engine::FinishFailed(const api::Failure& failure) {
   return FinishRun(std::move(report), goodbye.token());
 }
 
-ExitCode Engine::Release(const std::string& reason, ExitCode code) {
+ExitCode Engine::Release(const std::string& reason, ExitCode code, bool failed) {
   log::Warn("the run is given back", {{"run", lease_.run_id}, {"reason", reason}});
   const Goodbye goodbye(clock_, settings_.goodbye_timeout);
-  const Status released = api_.Release({.epoch = lease_.epoch, .reason = reason}, goodbye.token());
+  const Status released =
+      api_.Release({.epoch = lease_.epoch, .reason = reason, .failed = failed}, goodbye.token());
   if (!released) log::Warn("the lease could not be given back", {{"error", released.error().message}});
   return code;
 }
@@ -238,8 +240,9 @@ ExitCode Engine::GiveUp(const api::RunOrder& order, const Fault& fault) {
   }
   if (fault.kind == FaultKind::kStop) return Release("cancelled", ExitCode::kDone);
   const std::string what = fmt::format("{}: {}", fault.failure.reason, fault.failure.message);
-  const bool again = fault.kind == FaultKind::kRetry && lease_.attempt <= order.spec.limits.max_infra_retries;
-  if (again) return Release(what, ExitCode::kInfrastructure);
+  const bool again =
+      fault.kind == FaultKind::kRetry && lease_.infra_failures < order.spec.limits.max_infra_retries;
+  if (again) return Release(what, ExitCode::kInfrastructure, true);
   return FinishFailed(fault.failure);
 }
 

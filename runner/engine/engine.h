@@ -47,7 +47,7 @@ class Engine {
   ExitCode FinishRun(api::FinishReport report, std::stop_token stop);
   ExitCode FinishFailed(const api::Failure& failure);
   ExitCode GiveUp(const api::RunOrder& order, const Fault& fault);
-  ExitCode Release(const std::string& reason, ExitCode code);
+  ExitCode Release(const std::string& reason, ExitCode code, bool failed = false);
 
   EngineSettings settings_;
   RunApi& api_;

@@ -15,6 +15,7 @@ struct RunLease {
   std::string run_id;
   int64_t epoch = 0;
   int64_t attempt = 1;
+  int64_t infra_failures = 0;
   std::string trace_id;   ///< stands in every line of the log; may be empty
   bool has_past = false;  ///< an earlier attempt, or an earlier run that this one goes on from
 };

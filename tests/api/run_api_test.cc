@@ -51,6 +51,36 @@ TEST(ClaimResponse, ReadsBackWhatItWrites) {
   const auto back = ParseClaimResponse(ToJson(claim));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(ToJson(*back), ToJson(claim));
+  EXPECT_EQ(back->infra_failures, 0);
+}
+
+/// One that does not speak of failures counts every attempt before as one.
+TEST(ClaimResponse, WithoutFailuresTakesTheAttempts) {
+  ClaimResponse claim;
+  claim.epoch = 4;
+  claim.attempt = 3;
+  claim.infra_failures = 2;
+  claim.order.run_id = "r-1";
+  claim.order.task_name = "t";
+  claim.order.task_uid = "u";
+  claim.order.spec.objective = "x";
+  claim.order.spec.repository.url = "https://h/r";
+  claim.order.workflow.name = "w";
+  claim.order.workflow.entry_point = "a";
+  claim.order.workflow.exit_points = {"a"};
+  claim.order.workflow.nodes = {
+      {.name = "a", .type = "gate", .next = {}, .config = std::make_shared<json>(json::object())}};
+  const json value = ToJson(claim);
+  EXPECT_FALSE(value.contains("infraFailures"));
+  json with = value;
+  with["infraFailures"] = 1;
+  for (const auto& [form, failures] : {std::pair(value, 2), std::pair(with, 1)}) {
+    const auto back = ParseClaimResponse(form);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->infra_failures, failures);
+  }
+  EXPECT_EQ(ToJson(ReleaseReport{1, "r"}), (json{{"epoch", 1}, {"reason", "r"}}));
+  EXPECT_TRUE(ParseReleaseReport(ToJson(ReleaseReport{1, "r", true}))->failed);
 }
 
 TEST(ApprovalDecision, RefusesWhatNoRunnerGetsToHear) {

@@ -317,6 +317,18 @@ TEST(RunLedger, ReleaseCountsNoFailureAndFencesTheOldHolder) {
   EXPECT_EQ(world.ledger.GetRun(run_id, {})->infra_failures, 0);
 }
 
+TEST(RunLedger, ReleaseOfAFailedAttemptCountsOnce) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id, "pod-1");
+  YBIS_ASSERT_OK(world.ledger.Release(run_id, {epoch, "GitFailed", true}, {}));
+  YBIS_EXPECT_OK(world.ledger.Release(run_id, {epoch, "GitFailed", true}, {}));
+  EXPECT_EQ(world.ledger.GetRun(run_id, {})->infra_failures, 1);
+  const auto claim = world.ledger.Claim(run_id, "pod-2", {}, {});
+  YBIS_ASSERT_OK(claim);
+  EXPECT_EQ(claim->infra_failures, 1);
+}
+
 TEST(Watchdog, ReturnsExpiredRunsUntilTheRetriesAreUsedUp) {
   World world(Server().NewDatabase());
   auto submission = Submission("t");

@@ -165,6 +165,27 @@ TEST_F(EngineTest, GivesAModelOutageToAnotherAttemptThenFails) {
   EXPECT_EQ(core_.finish->failure->reason, "ModelUnavailable");
 }
 
+/// A drained node is nobody's failure.
+TEST_F(EngineTest, ARunThatWasGivenBackStillHasItsRetries) {
+  core_.order.spec.limits.max_infra_retries = 1;
+  commands_.run = [&](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    terminate_.request_stop();
+    return Fail(ErrorCode::kCancelled, "stopped");
+  };
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(RunOnce(), ExitCode::kTerminated);
+    terminate_ = std::stop_source();
+  }
+  commands_.run = [](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    return Fail(ErrorCode::kUnavailable, "no process can be started");
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kInfrastructure);
+  ASSERT_EQ(core_.releases.size(), 3U);
+  EXPECT_FALSE(core_.releases[1].failed);
+  EXPECT_TRUE(core_.releases[2].failed);
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+}
+
 TEST_F(EngineTest, EndsAnExhaustedBudget) {
   core_.model = [](const api::ModelRequest&) {
     return Fail(Error{.code = ErrorCode::kExhausted, .message = "the run's budget is used up"});

@@ -78,6 +78,7 @@ class FakeCore final : public RunApi {
       const bool about_it = decision && checkpoint && decision->seq == checkpoint->seq;
       return api::ClaimResponse{.epoch = ++epoch_,
                                 .attempt = ++attempt_,
+                                .infra_failures = infra_failures_,
                                 .heartbeat_seconds = heartbeat_seconds,
                                 .order = order,
                                 .checkpoint = checkpoint,
@@ -146,7 +147,10 @@ class FakeCore final : public RunApi {
     return Write("finish", report.epoch, [&] { finish = report; });
   }
   Status Release(const api::ReleaseReport& report, std::stop_token) override {
-    return Write("release", report.epoch, [&] { releases.push_back(report); });
+    return Write("release", report.epoch, [&] {
+      releases.push_back(report);
+      infra_failures_ += report.failed ? 1 : 0;
+    });
   }
 
  private:
@@ -176,6 +180,7 @@ class FakeCore final : public RunApi {
   std::mutex mutex_;
   int64_t epoch_ = 0;
   int64_t attempt_ = 0;
+  int64_t infra_failures_ = 0;
   std::atomic<int> calls_ = 0;
   int kill_at_ = -1;
   bool kill_after_ = false;
