@@ -8,17 +8,17 @@ namespace {
 
 using nlohmann::json;
 
-/// Counts depth while parsing, and keeps where and why a text is not JSON.
-class DepthCheck final : public nlohmann::json_sax<json> {
+/// Counts depth and values while parsing, and keeps where and why a text is not JSON.
+class ShapeCheck final : public nlohmann::json_sax<json> {
  public:
-  explicit DepthCheck(size_t max_depth) : max_depth_(max_depth) {}
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
+  explicit ShapeCheck(const JsonLimits& limits) : limits_(limits) {}
+  bool null() override { return Count(); }
+  bool boolean(bool) override { return Count(); }
+  bool number_integer(number_integer_t) override { return Count(); }
+  bool number_unsigned(number_unsigned_t) override { return Count(); }
+  bool number_float(number_float_t, const string_t&) override { return Count(); }
+  bool string(string_t&) override { return Count(); }
+  bool binary(binary_t&) override { return Count(); }
   bool start_object(std::size_t) override { return Enter(); }
   bool key(string_t&) override { return true; }
   bool end_object() override { return Leave(); }
@@ -32,9 +32,14 @@ class DepthCheck final : public nlohmann::json_sax<json> {
   const std::string& problem() const { return problem_; }
 
  private:
+  bool Count() {
+    if (++values_ <= limits_.max_values) return true;
+    problem_ = fmt::format("more than {} values", limits_.max_values);
+    return false;
+  }
   bool Enter() {
-    if (++depth_ <= max_depth_) return true;
-    problem_ = fmt::format("nested deeper than {} levels", max_depth_);
+    if (++depth_ <= limits_.max_depth) return Count();
+    problem_ = fmt::format("nested deeper than {} levels", limits_.max_depth);
     return false;
   }
   bool Leave() {
@@ -46,8 +51,9 @@ class DepthCheck final : public nlohmann::json_sax<json> {
     const size_t colon = what.find(": ");
     return std::string(what.substr(colon == std::string_view::npos ? 0 : colon + 2)).substr(0, 200);
   }
-  size_t max_depth_;
+  JsonLimits limits_;
   size_t depth_ = 0;
+  size_t values_ = 0;
   std::string problem_;
 };
 
@@ -58,7 +64,7 @@ Result<json> ParseJson(std::string_view text, std::string_view source, JsonLimit
     return Fail(ErrorCode::kTooLarge,
                 fmt::format("{}: {} bytes, more than the {} allowed", source, text.size(), limits.max_bytes));
   }
-  DepthCheck check(limits.max_depth);
+  ShapeCheck check(limits);
   if (!json::sax_parse(text.begin(), text.end(), &check)) {
     return Fail(ErrorCode::kInvalid, fmt::format("{}: {}", source, check.problem()));
   }

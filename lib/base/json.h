@@ -15,6 +15,8 @@ namespace ybis {
 struct JsonLimits {
   size_t max_bytes = 4 * 1024 * 1024;
   size_t max_depth = 64;
+  /// A small array or number costs many times its text in memory: "[],[],…" of 40 MB would take over 1 GB.
+  size_t max_values = 1'000'000;
 };
 
 /// Parses untrusted text; size and depth are checked by SAX before a DOM is built. `source` names it in

@@ -7,6 +7,13 @@
 namespace ybis {
 namespace {
 
+TEST(ParseJson, RefusesMoreValuesThanAreAllowed) {
+  const auto result = ParseJson("[[],[],1,\"a\",{\"k\":null}]", "body", {.max_values = 6});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().message, "body: more than 6 values");
+  EXPECT_TRUE(ParseJson("[[],[],1,\"a\",{\"k\":null}]", "body", {.max_values = 7}));
+}
+
 TEST(ParseJson, RefusesDepthBeforeBuilding) {
   const std::string deep(200'000, '[');
   const auto result = ParseJson(deep, "body");
