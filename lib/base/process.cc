@@ -24,6 +24,7 @@ using std::chrono::milliseconds;
 
 // From SIGTERM to SIGKILL, after the deadline and after a stop request.
 constexpr milliseconds kTimeoutGrace{2'000};
+constexpr milliseconds kSupervisorGrace{5'000};  // for it to kill and reap a whole tree
 // How long what the program left in its pipes is read after everything has been killed.
 constexpr milliseconds kDrainLimit{250};
 constexpr milliseconds kInspectPeriod{200};
@@ -132,6 +133,7 @@ class Conversation {
     const auto status = child_.Reap();
     Drain();
     if (cancelled_) return Fail(ErrorCode::kCancelled, fmt::format("{}: stopped", spec_.argv.front()));
+    if (!status && timed_out_) return Finish(SIGKILL);
     if (!status) {
       return Fail(ErrorCode::kInternal, fmt::format("{}: its supervisor was killed", spec_.argv.front()));
     }
@@ -153,6 +155,7 @@ class Conversation {
     }
     Inspect(now);
     if (kill_at_ && now >= *kill_at_) child_.Kill();
+    if (kill_at_ && now >= *kill_at_ + kSupervisorGrace) child_.KillSupervisor();
   }
 
   void Inspect(SteadyClock::time_point now) {

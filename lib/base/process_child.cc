@@ -154,6 +154,10 @@ void Child::Kill() {
   }
 }
 
+void Child::KillSupervisor() const {
+  if (contained_) ::kill(pid_, SIGKILL);
+}
+
 bool Child::Ended() const {
   siginfo_t info{};
   return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||

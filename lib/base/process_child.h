@@ -25,6 +25,9 @@ class Child {
   /// Asks the program's group to end.
   void Terminate();
   void Kill();
+  /// Ends a supervisor that does not act on Kill: what it runs may have stopped it. Those that it watched
+  /// over are nobody's then.
+  void KillSupervisor() const;
   /// Whether it has ended; it stays a zombie, so that its group's number cannot be taken by another.
   bool Ended() const;
   /// Kills what is left and gives the program's wait status; nullopt when its supervisor was killed.

@@ -340,6 +340,16 @@ TEST(RunProcessContained, KillsADaemonTwiceRemovedAtTheDeadline) {
   EXPECT_FALSE(Runs(Trimmed(result->output)));
 }
 
+TEST(RunProcessContained, EndsAtTheDeadlineThoughItsSupervisorWasStopped) {
+  ProcessSpec spec = Contained("kill -STOP $PPID; sleep 20");
+  spec.timeout = milliseconds(200);
+  const auto started = std::chrono::steady_clock::now();
+  const auto result = RunIt(spec);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(15));
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_TRUE(result->timed_out);
+}
+
 TEST(RunProcessContained, LetsTheProgramFinishWithinTheGrace) {
   ProcessSpec spec = Contained("trap 'echo cleaned; exit 7' TERM; while :; do sleep 0.05; done");
   spec.timeout = milliseconds(200);
