@@ -99,7 +99,7 @@ struct Actor::Visitor {
   Status operator()(const DeletePod& action) {
     kube::DeleteOptions options;
     options.uid = action.uid;
-    options.grace_period_seconds = action.grace_seconds;
+    options.grace_period_seconds = 1;
     const Status status = ports.api.Delete(kube::kPods, action.key, options, stop);
     if (status || GoneAlready(status)) return {};
     // Without that right the pod goes with its Job, only later.

@@ -18,7 +18,7 @@ constexpr Duration kCancelPoll = std::chrono::milliseconds(500);
 constexpr Duration kSlowLook = std::chrono::seconds(30);   // for what no watch tells of
 constexpr Duration kStartLook = std::chrono::seconds(10);  // for a pod that does not start
 constexpr Duration kEndGrace = std::chrono::seconds(30);   // for a runner to leave after its run has ended
-constexpr Duration kLostNode = std::chrono::seconds(60);   // for a kubelet to confirm that a pod is gone
+constexpr Duration kNodeGrace = std::chrono::seconds(60);  // for a pod to end after its deletion was due
 
 /// Decides one snapshot; a value that lives for one call.
 class Decision {
@@ -168,11 +168,14 @@ class Decision {
     }
     if (s_.job->suspended && s_.task.spec.suspend && s_.run->state == RunState::kDispatched)
       return Show(Queued());
+    if (WaitsForADeadNode()) {
+      Do(DeleteJob{s_.job->key, s_.job->uid});
+      return Wait(kCatchUp);
+    }
     // With a queue name the suspension is Kueue's to lift.
     if (s_.job->suspended && !s_.task.spec.suspend && s_.task.spec.queue_name.empty()) {
       Do(SuspendJob{s_.job->key, s_.job->uid, false});
     }
-    StrikeOffLostPods();
     if (const PodTrouble* trouble = FindTrouble()) {
       const std::string note = trouble->message + SecretsHint(*trouble);
       plan_.requeue_after = kSlowLook;
@@ -185,15 +188,17 @@ class Decision {
     return Show(Underway());
   }
 
-  /// The Job makes no new pod before the old one is gone, and a node that is off never says so. The run's
-  /// lease is over by then: whatever may still run there can write nothing.
-  void StrikeOffLostPods() {
-    if (s_.run->state != RunState::kDispatched || s_.run->attempt == 0) return;
+  /// Its lease is over, and the pod that held it is to go and does not: its node is off. The Job replaces
+  /// only pods that have ended, and keeps its finalizer on that one, so that no deletion of it would help;
+  /// another Job takes its place. Should the node come back, the old runner's epoch is refused.
+  bool WaitsForADeadNode() {
+    if (s_.run->state != RunState::kDispatched || s_.run->attempt == 0) return false;
     for (const PodView& pod : s_.pods) {
-      if (!pod.deleting_since || pod.ended) continue;
-      plan_.requeue_after = kStartLook;
-      if (now_ - *pod.deleting_since > kLostNode) Do(DeletePod{pod.key, pod.uid, 0});
+      if (pod.ended || !pod.delete_by) continue;
+      if (now_ > *pod.delete_by + kNodeGrace) return true;
+      plan_.requeue_after = kSlowLook;
     }
+    return false;
   }
 
   Plan NameTaken() {

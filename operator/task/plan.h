@@ -45,7 +45,6 @@ struct DeleteJob {
 struct DeletePod {
   kube::Key key;
   std::string uid;
-  int64_t grace_seconds = 1;  ///< 0: only strikes it off, for a node that confirms nothing any more
 };
 
 struct CancelRun {

@@ -129,7 +129,7 @@ PodView ViewPod(const json& pod, TimePoint now) {
   view.uid = kube::MetaString(pod, "uid");
   const std::string deletion = kube::MetaString(pod, "deletionTimestamp");
   view.deleting = !deletion.empty();
-  if (const auto since = ParseRfc3339(deletion)) view.deleting_since = *since;
+  if (const auto since = ParseRfc3339(deletion)) view.delete_by = *since;
   const json& grace = Member(Member(pod, "metadata"), "deletionGracePeriodSeconds");
   view.killed = view.deleting && grace.is_number_integer() && grace.get<int64_t>() <= 1;
   const std::string phase = Text(Member(pod, "status"), "phase");

@@ -41,10 +41,10 @@ struct PodView {
   kube::Key key;
   std::string uid;
   bool deleting = false;
-  std::optional<TimePoint> deleting_since;  ///< when it should have been gone: the API server's own time
-  bool killed = false;                      ///< being deleted with a grace of a second or less
-  bool ended = false;                       ///< succeeded or failed
-  bool started = false;                     ///< its container has run or runs
+  std::optional<TimePoint> delete_by;  ///< when a node that lives has deleted it at the latest
+  bool killed = false;                 ///< being deleted with a grace of a second or less
+  bool ended = false;                  ///< succeeded or failed
+  bool started = false;                ///< its container has run or runs
   std::optional<PodTrouble> trouble;
 };
 

@@ -121,27 +121,24 @@ TEST(DecideTask, MakesNoJobBeforeTheRunApiHasACertificate) {
   EXPECT_TRUE(plan.requeue_after);
 }
 
-TEST(DecideTask, StrikesOffThePodOfANodeThatConfirmsNothing) {
+TEST(DecideTask, MakesTheJobAnewWhenTheNodeOfItsPodConfirmsNothing) {
   Snapshot snapshot = WithJob(RunState::kDispatched);
   snapshot.run->attempt = 1;
   json pod = PodObject({{"phase", "Running"}});
   pod["metadata"]["deletionTimestamp"] = FormatRfc3339(kNow - std::chrono::seconds(90));
   snapshot.pods = {ViewPod(pod, kNow)};
-  const auto struck = Of<DeletePod>(DecideIt(snapshot));
-  ASSERT_EQ(struck.size(), 1u);
-  EXPECT_EQ(struck[0].grace_seconds, 0);
+  EXPECT_EQ(Of<DeleteJob>(DecideIt(snapshot)).size(), 1u) << "the Job waits for the pod's end for ever";
 
   snapshot.run = RunIn(RunState::kRunning);
   snapshot.run->attempt = 1;
-  EXPECT_TRUE(Of<DeletePod>(DecideIt(snapshot)).empty())
-      << "its lease has not run out: it may still be at work";
+  EXPECT_TRUE(Of<DeleteJob>(DecideIt(snapshot)).empty()) << "its lease is not over: it may still be at work";
   snapshot.run = RunIn(RunState::kDispatched);
-  EXPECT_TRUE(Of<DeletePod>(DecideIt(snapshot)).empty()) << "nobody has claimed the run yet";
+  EXPECT_TRUE(Of<DeleteJob>(DecideIt(snapshot)).empty()) << "nobody has claimed the run yet";
   snapshot.run->attempt = 1;
   pod["metadata"]["deletionTimestamp"] = FormatRfc3339(kNow - std::chrono::seconds(5));
   snapshot.pods = {ViewPod(pod, kNow)};
   const Plan early = DecideIt(snapshot);
-  EXPECT_TRUE(Of<DeletePod>(early).empty());
+  EXPECT_TRUE(Of<DeleteJob>(early).empty());
   EXPECT_TRUE(early.requeue_after) << "no watch tells of a node's silence";
 }
 
