@@ -118,6 +118,7 @@ ExitCode Engine::RunClaimed(api::ClaimResponse claim) {
     deadline.emplace(clock_, std::max(left, Duration(0)), [this] { stop_.Request(StopCause::kDeadline); });
   }
   auto report = WalkAndDeliver(claim, heartbeat);
+  deadline.reset();  // what is done is done: telling of it may take longer
   if (!report) return GiveUp(claim.order, report.error());
   return FinishRun(std::move(*report), stop_.token());
 }

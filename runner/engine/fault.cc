@@ -39,6 +39,15 @@ constexpr Mapping kMappings[] = {
     {FaultSource::kRepository, ErrorCode::kInternal, FaultKind::kRetry, FailureClass::kInfra, "GitFailed",
      ""},
 
+    {FaultSource::kWorktree, ErrorCode::kDenied, FaultKind::kFail, FailureClass::kAgent, "WorktreeUnreadable",
+     "a command took the right to read what it left: have it keep files and folders readable"},
+    {FaultSource::kWorktree, ErrorCode::kTooLarge, FaultKind::kFail, FailureClass::kAgent, "ChangeTooLarge",
+     "split the objective, or have the repository ignore generated files"},
+    {FaultSource::kWorktree, ErrorCode::kInvalid, FaultKind::kFail, FailureClass::kAgent, "ChangeInvalid",
+     ""},
+    {FaultSource::kWorktree, ErrorCode::kExhausted, FaultKind::kFail, FailureClass::kInfra, "WorkspaceFull",
+     ""},
+
     {FaultSource::kModel, ErrorCode::kInvalid, FaultKind::kFail, FailureClass::kAgent, "ModelAnswerInvalid",
      "the model did not keep to the form that was asked for: try another model or simplify the objective"},
     {FaultSource::kModel, ErrorCode::kTooLarge, FaultKind::kFail, FailureClass::kAgent,
@@ -78,6 +87,7 @@ std::string_view DefaultReason(FaultSource source) {
     case FaultSource::kSandbox:
       return "SandboxFailed";
     case FaultSource::kWorkspace:
+    case FaultSource::kWorktree:
       return "WorkspaceFailed";
   }
   return "Failed";

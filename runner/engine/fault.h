@@ -21,7 +21,8 @@ struct Fault {
 };
 
 /// Which part of the world an Error came from; with its code it gives the class and the reason.
-enum class FaultSource { kRunApi, kRepository, kModel, kSandbox, kWorkspace };
+/// kRepository: the server and its history; kWorktree: what nodes left in the files; kWorkspace: the volume.
+enum class FaultSource { kRunApi, kRepository, kModel, kSandbox, kWorkspace, kWorktree };
 
 /// Class, reason and message of an error, for the task's condition.
 Fault FaultOf(FaultSource source, const Error& error);

@@ -126,7 +126,7 @@ Outcome<NodeOutput> Walk::RunNode(Step& step, std::stop_token stop) {
 
 /// Takes up what an editing node changed, or undoes what another left behind.
 Outcome<void> Walk::TakePatch(const Step& step, bool failed, json& state, std::stop_token stop) {
-  constexpr FaultSource kGit = FaultSource::kRepository;
+  constexpr FaultSource kGit = FaultSource::kWorktree;
   if (step.type->effect == Effect::kReads) return {};
   if (failed || step.type->effect == Effect::kScratches) {
     YBIS_TRY_FAULT(kGit, parts_.tree.Restore(checkpoint_.patch, stop));
@@ -202,7 +202,7 @@ Outcome<void> Walk::RunStep(std::stop_token stop) {
   YBIS_PASS(parts_.folder.FreshScratch());
   if (edited_ && step.type->effect == Effect::kScratches) {
     // What is checked is what would be delivered: a file that git ignores is no part of the change.
-    YBIS_TRY_FAULT(FaultSource::kRepository, parts_.tree.Restore(checkpoint_.patch, stop));
+    YBIS_TRY_FAULT(FaultSource::kWorktree, parts_.tree.Restore(checkpoint_.patch, stop));
     edited_ = false;
   }
   const Outcome<NodeOutput> result = RunNode(step, stop);

@@ -82,6 +82,8 @@ struct Worktree::State {
   /// Makes the folder empty but for the `.git` file, which is only for commands that ask git themselves. Not
   /// synced: the worktree is remade from base and patch after a crash anyway.
   Status Empty() {
+    // A command may have taken every right from its own folder; nothing but us can have replaced it.
+    (void)::chmod(places.root.c_str(), 0755);
     YBIS_ASSIGN(const UniqueFd folder, root.OpenFolder());
     YBIS_TRY(ClearFolder(folder.get()));
     const UniqueFd file(

@@ -24,11 +24,20 @@ SandboxPolicy PolicyOf(const CommandRequest& request, const std::vector<std::fil
   return policy;
 }
 
-/// One text for people and models: what it printed, then what it complained of.
+/// One text for people and models: what it printed, then what it complained of. Readers look at its end, so
+/// that a compiler's many warnings must not push out which test has failed.
 std::string JoinOutput(const SandboxResult& result) {
+  constexpr size_t kEnd = 8 * 1024;
+  constexpr size_t kErrorsEnd = 3 * 1024;
   std::string out = result.process.output;
   if (!out.empty() && !result.process.error_output.empty() && out.back() != '\n') out += '\n';
-  out += result.process.error_output;
+  std::string_view errors = result.process.error_output;
+  const size_t room = std::max(kErrorsEnd, kEnd - std::min(kEnd, out.size()));
+  if (errors.size() > room) {
+    errors.remove_prefix(errors.size() - room);
+    errors.remove_prefix(std::min(errors.size(), errors.find('\n') + 1));
+  }
+  out += errors;
   if (!result.stopped_for.empty()) {
     out += fmt::format("\n(stopped by the sandbox: over the limit of {})\n", result.stopped_for);
   }
