@@ -23,6 +23,7 @@ struct RunRecord {
   std::string task_uid;
   std::string task_namespace;
   std::string task_name;
+  int64_t generation = 0;  ///< of the task's spec that was last submitted; a queued run follows it
   int64_t number = 1;
   int64_t attempt = 0;         ///< claims so far
   int64_t infra_failures = 0;  ///< attempts that ended without a finish

@@ -29,6 +29,7 @@ Result<RunRecord> ToRecord(const store::RunRow& row) {
   run.task_uid = row.task_uid;
   run.task_namespace = row.namespace_name;
   run.task_name = row.task_name;
+  run.generation = row.generation;
   run.number = row.number;
   run.attempt = row.attempt;
   run.infra_failures = row.infra_failures;

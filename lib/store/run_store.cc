@@ -12,7 +12,7 @@ const std::string kSelectRun =
     "r.cancel_requested, r.result, r.verification, r.failure, r.subject_digest, u.tokens_in, u.tokens_out, "
     "u.cost_usd, u.llm_calls, "
     "(SELECT json_agg(json_build_object('name', a.name, 'digest', a.digest, 'size', a.size) ORDER BY a.name) "
-    " FROM artifacts a WHERE a.run_id = r.run_id) "
+    " FROM artifacts a WHERE a.run_id = r.run_id), t.generation "
     "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id "
     // Not as the run's end wrote it: a call under way then is paid, and recorded, all the same.
     "CROSS JOIN LATERAL (SELECT coalesce(sum(c.tokens_in), 0)::bigint tokens_in, "
@@ -46,6 +46,7 @@ RunRow ReadRun(const Row& row) {
   run.cost_usd = row.Double(22);
   run.llm_calls = row.Int(23);
   run.artifacts = row.Json(24);
+  run.generation = row.Int(25);
   return run;
 }
 

@@ -36,6 +36,7 @@ struct RunRow {
   double cost_usd = 0;
   int64_t llm_calls = 0;
   std::shared_ptr<const nlohmann::json> artifacts;  ///< list of {name, digest, size}
+  int64_t generation = 0;                           ///< of the task, as it was last submitted
 };
 
 struct TaskRow {

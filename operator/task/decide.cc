@@ -104,6 +104,7 @@ class Decision {
   /// A run that a person let go on is queued again; its status is spared the moment that takes if there is
   /// room.
   Plan InQueue() {
+    if (WantsEdit(s_)) return NewRun();
     HoldJob();
     const bool resumed = ShownAsWaiting(s_.task);
     if (!resumed || s_.admitted || s_.task.spec.suspend) return Show(Queued());

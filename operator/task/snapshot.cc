@@ -106,6 +106,13 @@ bool WantsNewRun(const Snapshot& snapshot) {
   return IsTerminal(snapshot.run->state) && !token.empty() && token != snapshot.run->rerun_token;
 }
 
+bool WantsEdit(const Snapshot& snapshot) {
+  if (snapshot.submitted || snapshot.invalid || !snapshot.run || snapshot.task.spec.suspend) return false;
+  const control::RunRecord& run = *snapshot.run;
+  return run.state == control::RunState::kQueued && run.attempt == 0 &&
+         run.rerun_token == snapshot.task.spec.rerun_token && snapshot.task.meta.generation > run.generation;
+}
+
 JobView ViewJob(const json& job) {
   JobView view;
   view.key = kube::KeyOf(job);

@@ -92,6 +92,9 @@ struct TaskSettings {
 /// for nothing.
 bool WantsNewRun(const Snapshot& snapshot);
 
+/// Whether the spec was edited while its run waits for its first turn: the run follows it.
+bool WantsEdit(const Snapshot& snapshot);
+
 /// Views of objects from the API server; what is absent or of a wrong type reads as empty.
 JobView ViewJob(const nlohmann::json& job);
 PodView ViewPod(const nlohmann::json& pod, TimePoint now);

@@ -105,6 +105,27 @@ TEST(DecideTask, MakesTheJobWritesTheStatusAndTellsItOnceItsTurnHasCome) {
   EXPECT_EQ(Of<EmitEvent>(plan).at(0).reason, "RunStarted");
 }
 
+TEST(DecideTask, TellsTheRecordOfAnEditWhileTheRunWaitsForItsFirstTurn) {
+  Snapshot snapshot = With(RunState::kQueued, {{"priority", "HIGH"}});
+  snapshot.run->generation = 2;
+  const Plan plan = DecideIt(snapshot);
+  ASSERT_EQ(Of<SubmitRun>(plan).size(), 1u);
+  EXPECT_FALSE(Of<SubmitRun>(plan)[0].first) << "it is counted once";
+  EXPECT_EQ(Of<SubmitRun>(plan)[0].submission.spec.priority, api::Priority::kHigh);
+  EXPECT_EQ(Of<SubmitRun>(plan)[0].submission.generation, 3);
+
+  snapshot.submitted = true;
+  EXPECT_TRUE(Of<SubmitRun>(DecideIt(snapshot)).empty()) << "once for each look";
+  snapshot.submitted = false;
+  snapshot.run->attempt = 1;
+  EXPECT_TRUE(Of<SubmitRun>(DecideIt(snapshot)).empty()) << "it keeps what it began with";
+  for (const RunState state : {RunState::kDispatched, RunState::kRunning, RunState::kBlocked}) {
+    Snapshot begun = With(state);
+    begun.run->generation = 2;
+    EXPECT_TRUE(Of<SubmitRun>(DecideIt(begun)).empty()) << ToString(state);
+  }
+}
+
 TEST(DecideTask, MakesNoJobOfAnImageThatTheTaskNamedAfterItWasAccepted) {
   const Plan plan =
       DecideIt(With(RunState::kDispatched, {{"runner", {{"image", "evil.example.com/runner:1"}}}}));

@@ -64,6 +64,7 @@ control::RunRecord RunIn(RunState state) {
   run.task_uid = kUid;
   run.task_namespace = "team";
   run.task_name = "fix";
+  run.generation = 3;  // as TaskObject has it
   run.state = state;
   run.created = kNow;
   if (state == RunState::kRunning || IsTerminal(state) || state == RunState::kBlocked) {
@@ -135,8 +136,10 @@ Result<control::RunRecord> FakeRecords::Submit(const control::TaskSubmission& su
   if (no_rerun && !submission.spec.rerun_from.empty()) return ybis::Fail(*no_rerun);
   begun_at = submission.spec.rerun_from;
   auto& of_task = runs[submission.uid];
-  for (const auto& run : of_task) {
-    if (run.rerun_token == submission.spec.rerun_token) return of_task.back();
+  for (auto& run : of_task) {
+    if (run.rerun_token != submission.spec.rerun_token) continue;
+    run.generation = std::max(run.generation, submission.generation);
+    return of_task.back();
   }
   control::RunRecord run;
   run.number = static_cast<int64_t>(of_task.size()) + 1;
@@ -145,6 +148,7 @@ Result<control::RunRecord> FakeRecords::Submit(const control::TaskSubmission& su
   run.task_namespace = submission.namespace_name;
   run.task_name = submission.name;
   run.rerun_token = submission.spec.rerun_token;
+  run.generation = submission.generation;
   run.created = kNow;
   if (has_room) run.state = RunState::kDispatched;
   of_task.push_back(run);
