@@ -154,12 +154,15 @@ TEST_F(BackupKill, ADatabaseNewerThanTheProgramIsRefusedByName) {
 TEST_F(BackupKill, CommandsSayWhatIsMissing) {
   Task("one");
   EXPECT_EQ(machine_.Ybis({"backup", "restore", "ybis-20260131T120000Z-1f2e3d", "--yes"}).exit_code, 3);
-  EXPECT_EQ(machine_.Ybis({"backup", "restore", "x"}).exit_code, 2) << "nobody can be asked";
+  EXPECT_EQ(machine_.Ybis({"backup", "restore", "x"}).exit_code, 3) << "it looks before it asks";
   EXPECT_EQ(machine_.Ybis({"backup", "cleanup", "--keep", "0"}).exit_code, 2);
   const std::string folder = machine_.path() / "elsewhere";
   for (int i = 0; i < 3; ++i)
     ASSERT_EQ(machine_.Ybis({"backup", "create", "--to", folder, "--keep", "2"}).exit_code, 0);
-  EXPECT_EQ(json::parse(machine_.Ybis({"backup", "list", "--dir", folder, "-o", "json"}).output).size(), 2u);
+  const json listed = json::parse(machine_.Ybis({"backup", "list", "--dir", folder, "-o", "json"}).output);
+  ASSERT_EQ(listed.size(), 2u);
+  const std::string newest = folder + "/" + listed[0]["name"].get<std::string>();
+  EXPECT_EQ(machine_.Ybis({"backup", "restore", newest}).exit_code, 2) << "nobody can be asked";
   fs::create_directory_symlink("/", fs::path(folder) / "ybis-20250131T120000Z-1f2e3d");
   EXPECT_EQ(machine_.Ybis({"backup", "cleanup", "--dir", folder, "--keep", "2"}).output,
             "nothing to remove\n");

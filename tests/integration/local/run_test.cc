@@ -17,6 +17,7 @@
 #include "http/client.h"
 #include "store/database.h"
 #include "tests/integration/local/machine.h"
+#include "tests/support/source_dir.h"
 
 namespace ybis::testing {
 namespace {
@@ -114,12 +115,16 @@ TEST_F(LocalRun, ADataFolderThatOneMayEnterAsOfAGroupWillDo) {
   std::filesystem::create_directory(team);
   ASSERT_EQ(::chown(team.c_str(), 0, kTeam), 0);
   ASSERT_EQ(::chmod(team.c_str(), 0770), 0);
+  // The checkout may lie where only root can go.
+  const auto program = machine_.path() / "ybis";
+  std::filesystem::copy_file(machine_.Command({}).front(), program);
   machine_.Set("YBIS_DATA_DIR", team / "data");
   machine_.Set("HOME", "/nonexistent");
   machine_.Set("YBIS_CONFIG_DIR", "/nonexistent");
   for (const char* action : {"start", "stop"}) {
     ProcessSpec spec;
     spec.argv = machine_.Command({"db", action});
+    spec.argv.front() = program;
     spec.env = machine_.env();
     spec.directory = "/";
     spec.timeout = std::chrono::minutes(3);
@@ -159,7 +164,7 @@ TEST_F(LocalRun, AWorkerOutlivesTheReaderOfItsLog) {
 }
 
 std::string ExampleWorkflow(const std::string& name) {
-  return std::string(YBIS_SOURCE_DIR "/examples/workflows/") + name + ".yaml";
+  return testing::SourceDir() + "/examples/workflows/" + name + ".yaml";
 }
 
 /// The nodes a run went through, as `ybis watch -o json` tells them.
