@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "model/replay_provider.h"
 #include "tests/model/fake_provider.h"
+#include "tests/support/source_dir.h"
 #include "tests/support/temp_dir.h"
 
 namespace ybis::model {
@@ -144,7 +145,7 @@ TEST(LoadRecordings, NamesWhatIsNotThere) {
 
 TEST(LoadRecordings, ReadsThoseOfTheExamplesAndTheTests) {
   for (const std::string folder : {"/examples/recordings", "/tests/e2e/recordings"}) {
-    const auto loaded = LoadRecordings(std::string(YBIS_SOURCE_DIR) + folder);
+    const auto loaded = LoadRecordings(testing::SourceDir() + folder);
     EXPECT_TRUE(loaded) << loaded.error().message;
   }
 }

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tests/operator/world.h"
+#include "tests/support/source_dir.h"
 
 namespace ybis::op {
 namespace {
@@ -33,7 +34,7 @@ const json kRich = json::parse(R"({
 
 /// Run with YBIS_UPDATE_GOLDEN=1 to write the file anew.
 void ExpectGolden(const json& value, const std::string& name) {
-  const std::string path = std::string(YBIS_SOURCE_DIR) + "/tests/golden/" + name;
+  const std::string path = ybis::testing::SourceDir() + "/tests/golden/" + name;
   const std::string text = DumpJsonPretty(value);
   if (std::getenv("YBIS_UPDATE_GOLDEN") != nullptr) {
     ASSERT_TRUE(WriteFileAtomic(path, text));

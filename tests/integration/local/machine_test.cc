@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "tests/support/source_dir.h"
 
 namespace ybis::testing {
 namespace {
@@ -93,7 +94,7 @@ Machine::Machine() {
           {"YBIS_CONFIG__LEASE__SWEEP_SECONDS", "1"}};
   dir_.Write("config/config.yaml",
              fmt::format("models:\n  - {{name: recorded, provider: replay, replayDir: \"{}\"}}\n",
-                         YBIS_SOURCE_DIR "/examples/recordings"));
+                         testing::SourceDir() + "/examples/recordings"));
 }
 
 Machine::~Machine() {
@@ -143,7 +144,8 @@ std::string Machine::Repository(const std::string& example) const {
   static int count = 0;
   const fs::path folder = dir_.path() / "repositories" / fmt::format("{}{}", example, ++count);
   fs::create_directories(folder);
-  fs::copy(fs::path(YBIS_SOURCE_DIR "/examples/repositories") / example, folder, fs::copy_options::recursive);
+  fs::copy(fs::path(testing::SourceDir() + "/examples/repositories") / example, folder,
+           fs::copy_options::recursive);
   Git(folder, {"init", "-q", "-b", "main"});
   Git(folder, {"add", "-A"});
   Git(folder, {"commit", "-q", "-m", "Begin"});
@@ -202,7 +204,7 @@ pid_t Machine::RunnerOf(const std::string& run_id) const {
 std::string Machine::Events(const std::string& name) const { return Ybis({"events", name}).output; }
 
 std::string Example(const std::string& task) {
-  return fmt::format("{}/examples/tasks/{}.yaml", YBIS_SOURCE_DIR, task);
+  return fmt::format("{}/examples/tasks/{}.yaml", testing::SourceDir(), task);
 }
 
 }  // namespace ybis::testing

@@ -16,6 +16,7 @@
 #include "kube/config.h"
 #include "tests/integration/operator/operator_process.h"
 #include "tests/support/postgres.h"
+#include "tests/support/source_dir.h"
 
 namespace ybis {
 namespace {
@@ -75,7 +76,7 @@ class OperatorClusterTest : public ::testing::Test {
   void InstallCrds() {
     for (const char* file :
          {"ybis.dev_ybistasks.yaml", "ybis.dev_ybisworkflows.yaml", "ybis.dev_ybisapprovals.yaml"}) {
-      const auto text = ReadFile(std::string(YBIS_SOURCE_DIR) + "/crds/" + file).value();
+      const auto text = ReadFile(testing::SourceDir() + "/crds/" + file).value();
       const auto made = api_->Create(kCrds, *ParseYaml(text, file).value().value, {});
       ASSERT_TRUE(made || made.error().code == ErrorCode::kExists) << made.error().message;
     }

@@ -4,6 +4,7 @@
 
 #include "tests/runner/engine/engine_fixture.h"
 #include "tests/runner/engine/schema_check.h"
+#include "tests/support/source_dir.h"
 
 namespace ybis::runner {
 namespace {
@@ -19,7 +20,7 @@ class ArtifactsTest : public EngineTest {
 
   void ExpectGolden(const std::string& name) {
     const std::filesystem::path golden =
-        std::filesystem::path(YBIS_SOURCE_DIR) / "tests/runner/engine/golden" / name;
+        std::filesystem::path(testing::SourceDir()) / "tests/runner/engine/golden" / name;
     if (std::getenv("YBIS_UPDATE_GOLDEN") != nullptr) {
       std::filesystem::create_directories(golden.parent_path());
       ASSERT_TRUE(WriteFileAtomic(golden, core_.artifacts[name]));
