@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "base/digest.h"
+#include "base/utf8.h"
 
 namespace ybis::control {
 namespace {
@@ -69,11 +70,7 @@ std::string ErrorPattern(std::string_view message) {
     out += Kind(word);
     out += tail;
   }
-  if (out.size() > kMaxPattern) {
-    size_t end = kMaxPattern;
-    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;
-    out.resize(end);
-  }
+  out.resize(CutAtCharacter(out, kMaxPattern).size());
   while (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
 }

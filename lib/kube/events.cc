@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "kube/deadline_stop.h"
 
 namespace ybis::kube {
@@ -20,12 +21,7 @@ constexpr std::chrono::milliseconds kSendLimit{10'000};
 constexpr std::chrono::milliseconds kLastCall{2'000};
 
 /// At most `limit` bytes, cut between characters.
-std::string Cut(std::string_view text, size_t limit) {
-  if (text.size() <= limit) return std::string(text);
-  size_t end = limit;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return std::string(text.substr(0, end));
-}
+std::string Cut(std::string_view text, size_t limit) { return std::string(CutAtCharacter(text, limit)); }
 
 std::string Member(const json& object, const char* field) {
   const auto found = object.find(field);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "operator/task/snapshot.h"
 #include "operator/task/waiting.h"
 
@@ -22,9 +23,7 @@ constexpr size_t kMaxArtifactName = 256;
 
 std::string Cut(std::string text, size_t max_bytes = kMaxMessage) {
   if (text.size() <= max_bytes) return text;
-  size_t end = max_bytes - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
-  return text.substr(0, end) + "...";
+  return std::string(CutAtCharacter(text, max_bytes - 3)) + "...";
 }
 
 /// Builds the list in one fixed order, keeping the transition times of what did not change.

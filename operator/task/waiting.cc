@@ -1,6 +1,7 @@
 #include "operator/task/waiting.h"
 
 #include <fmt/format.h>
+#include "base/utf8.h"
 
 namespace ybis::op {
 namespace {
@@ -10,9 +11,7 @@ constexpr size_t kMaxWhy = 600;  // leaves room in a condition's text for what t
 std::string Why(const control::Wait& wait) {
   std::string why = wait.message.empty() ? "a person is asked to decide" : wait.message;
   if (why.size() <= kMaxWhy) return why;
-  size_t end = kMaxWhy;
-  while (end > 0 && (static_cast<unsigned char>(why[end]) & 0xC0) == 0x80) --end;  // not inside a character
-  return why.substr(0, end) + "...";
+  return std::string(CutAtCharacter(why, kMaxWhy)) + "...";
 }
 
 std::string Missing(const control::Wait& wait) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
+#include "base/utf8.h"
 #include "runner/git/ref_name.h"
 #include "runner/report/retry.h"
 
@@ -26,10 +27,7 @@ std::string Subject(const std::string& text) {
   std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
   if (line.size() <= 72) return line;
   size_t end = line.rfind(' ', 72);
-  if (end == std::string::npos || end < 40) {
-    end = 72;
-    while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
-  }
+  if (end == std::string::npos || end < 40) end = CutAtCharacter(line, 72).size();
   return line.substr(0, end);
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 namespace ybis::runner {
 
@@ -18,9 +19,8 @@ constexpr size_t kMaxProblem = 20 * 1024;
 std::string Shortened(std::string text, size_t bytes) {
   if (text.size() <= bytes) return text;
   const size_t whole = text.size();
-  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
-  text.resize(bytes);
-  return text + fmt::format("… ({} bytes more)", whole - bytes);
+  text.resize(CutAtCharacter(text, bytes).size());
+  return text + fmt::format("… ({} bytes more)", whole - text.size());
 }
 
 }  // namespace

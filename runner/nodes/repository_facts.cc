@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/utf8.h"
 #include "runner/nodes/prompt.h"
 
 namespace ybis::runner {
@@ -67,9 +68,7 @@ std::string Shown(std::string path) {
 
 /// Cuts at a character's start, so that UTF-8 stays whole.
 std::string Head(std::string text, size_t bytes) {
-  if (text.size() <= bytes) return text;
-  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
-  text.resize(bytes);
+  text.resize(CutAtCharacter(text, bytes).size());
   return text;
 }
 
