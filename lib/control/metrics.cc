@@ -160,6 +160,13 @@ void Metrics::LeasesExpired(int64_t leases) {
         static_cast<double>(leases));
 }
 
+void Metrics::BlobsDeleted(int64_t blobs, int64_t bytes) {
+  Raise(CounterOf("ybis_blobs_deleted_total", "Contents deleted since no run named them any more."),
+        static_cast<double>(blobs));
+  Raise(CounterOf("ybis_blob_bytes_deleted_total", "Bytes of contents that no run named any more."),
+        static_cast<double>(bytes));
+}
+
 void Metrics::RestRequest(std::string_view method, std::string_view host, std::string_view code) {
   CounterOf("rest_client_requests_total",
             "Number of HTTP requests, partitioned by status code, method, and host.",

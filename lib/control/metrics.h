@@ -66,6 +66,8 @@ class Metrics {
   void ApprovalEnded(std::string_view how, Seconds waited);
   void SetWaitingRuns(int64_t runs);
   void LeasesExpired(int64_t leases);
+  /// Contents of artifacts that no run named any more.
+  void BlobsDeleted(int64_t blobs, int64_t bytes);
   void RestRequest(std::string_view method, std::string_view host, std::string_view code);
   void SetLeader(std::string_view name, bool leading);
 

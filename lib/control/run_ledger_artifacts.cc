@@ -61,7 +61,7 @@ Result<api::ArtifactRef> RunLedger::PutArtifact(const std::string& run_id, int64
       return Fail(Error{ErrorCode::kExhausted,
                         fmt::format("run {} has {} artifacts, the most allowed", run_id, count)});
     }
-    YBIS_ASSIGN(const bool known, artifacts.HasBlob(row.digest));
+    YBIS_ASSIGN(const bool known, artifacts.RenewBlob(row.digest));
     if (!known) YBIS_TRY(artifacts.PutBlob(row.digest, bytes));
     YBIS_ASSIGN(const bool named, artifacts.Name(run_id, epoch, row));
     if (named) return {};

@@ -94,6 +94,7 @@ WatchdogThread::WatchdogThread(store::Pool& pool, std::chrono::milliseconds inte
                                WatchdogCallbacks callbacks, Metrics* metrics)
     : watchdog_(pool),
       approvals_(pool, metrics),
+      clean_up_(pool, metrics),
       thread_([this, interval, callbacks = std::move(callbacks)](std::stop_token stop) {
         while (SystemClock().SleepFor(interval, stop)) {
           try {
@@ -110,6 +111,14 @@ void WatchdogThread::SweepOnce(const WatchdogCallbacks& callbacks, const std::st
     log::Warn("watchdog sweep failed", {{"error", swept.error().message}});
   }
   if (swept && callbacks.on_swept && !swept->empty()) callbacks.on_swept(*swept);
+  SweepWaits(callbacks, stop);
+  const auto cleaned = clean_up_.Sweep(stop);
+  if (!cleaned && !stop.stop_requested()) {
+    log::Warn("the record was not cleared up", {{"error", cleaned.error().message}});
+  }
+}
+
+void WatchdogThread::SweepWaits(const WatchdogCallbacks& callbacks, const std::stop_token& stop) {
   const auto waits = approvals_.Sweep(stop);
   if (!waits) {
     if (!stop.stop_requested()) log::Warn("approval sweep failed", {{"error", waits.error().message}});

@@ -1,5 +1,6 @@
 #pragma once
-// Brings back runs whose runner went silent, and ends those past their deadline.
+// Brings back runs whose runner went silent, and ends those past their deadline; its thread looks after waits
+// and clears up the record besides.
 #include <chrono>
 #include <functional>
 #include <stop_token>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "control/approvals.h"
+#include "control/record_cleanup.h"
 #include "control/run_record.h"
 #include "store/database.h"
 
@@ -42,8 +44,8 @@ struct WatchdogCallbacks {
   std::function<void(const std::vector<Wait>&)> on_reminders;     ///< waits to remind people of
 };
 
-/// Sweeps leases and approvals every `interval` on a thread of its own until destroyed; failures are logged
-/// and tried again. `metrics` may be null; it must outlive this.
+/// Sweeps leases, approvals and what nobody can reach any more every `interval` on a thread of its own until
+/// destroyed; failures are logged and tried again. `metrics` may be null; it must outlive this.
 class WatchdogThread {
  public:
   WatchdogThread(store::Pool& pool, std::chrono::milliseconds interval, WatchdogCallbacks callbacks = {},
@@ -51,9 +53,11 @@ class WatchdogThread {
 
  private:
   void SweepOnce(const WatchdogCallbacks& callbacks, const std::stop_token& stop);
+  void SweepWaits(const WatchdogCallbacks& callbacks, const std::stop_token& stop);
 
   Watchdog watchdog_;
   Approvals approvals_;
+  RecordCleanUp clean_up_;
   std::jthread thread_;
 };
 

@@ -2,16 +2,38 @@
 
 namespace ybis::store {
 
-Result<bool> ArtifactStore::HasBlob(const std::string& digest) {
-  YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT 1 FROM blobs WHERE digest = $1", {digest}));
-  return !rows.empty();
+// The lock that the renewal takes is held until the name is there, and a clean-up that had looked before
+// finds the content young when it gets the lock. Whoever comes while a clean-up deletes it waits, and then
+// finds it gone.
+Result<bool> ArtifactStore::RenewBlob(const std::string& digest) {
+  YBIS_ASSIGN(const auto rows, tx_.Exec("UPDATE blobs SET created = now() WHERE digest = $1", {digest}));
+  return rows.affected() > 0;
 }
 
 Status ArtifactStore::PutBlob(const std::string& digest, std::string bytes) {
   const auto size = static_cast<int64_t>(bytes.size());
-  YBIS_TRY(tx_.Exec("INSERT INTO blobs (digest, size, bytes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-                    {digest, size, Param::Bytes(std::move(bytes))}));
+  YBIS_TRY(
+      tx_.Exec("INSERT INTO blobs (digest, size, bytes) VALUES ($1, $2, $3) "
+               "ON CONFLICT (digest) DO UPDATE SET created = now()",
+               {digest, size, Param::Bytes(std::move(bytes))}));
   return {};
+}
+
+Result<BlobSweep> ArtifactStore::DeleteUnnamed(const std::string& after, int64_t limit,
+                                               std::chrono::seconds min_age) {
+  YBIS_ASSIGN(
+      const auto rows,
+      tx_.Exec("WITH looked AS (SELECT digest FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2), "
+               "free AS (SELECT b.digest FROM looked JOIN blobs b ON b.digest = looked.digest "
+               "WHERE b.created < now() - make_interval(secs => $3) "
+               "AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.digest = b.digest) "
+               "FOR UPDATE OF b SKIP LOCKED), "
+               "gone AS (DELETE FROM blobs WHERE digest IN (SELECT digest FROM free) RETURNING size) "
+               "SELECT (SELECT count(*) FROM looked), coalesce((SELECT max(digest) FROM looked), ''), "
+               "count(*), coalesce(sum(size), 0)::bigint FROM gone",
+               {after, limit, static_cast<int64_t>(min_age.count())}));
+  const Row row = rows[0];
+  return BlobSweep{row.Int(0), row.Text(1), row.Int(2), row.Int(3)};
 }
 
 Result<bool> ArtifactStore::Name(const std::string& run_id, int64_t epoch, const ArtifactRow& row) {

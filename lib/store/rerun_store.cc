@@ -32,6 +32,7 @@ Status RerunStore::Copy(const std::string& from_run, const std::string& to_run, 
                "next_node, visits, state, base_commit, patch FROM node_executions "
                "WHERE run_id = $1 AND seq <= $3",
                {from_run, to_run, nodes}));
+  // The names are locked: one that got another content now could lose the copied one to the clean-up.
   // An artifact with a node's name goes with the node; one that every visit writes anew only when its last
   // visit is among those taken.
   YBIS_TRY(
@@ -42,7 +43,7 @@ Status RerunStore::Copy(const std::string& from_run, const std::string& to_run, 
                "OR EXISTS (SELECT 1 FROM (VALUES ('spec.json', 'spec_generator'), ('plan.json', 'planner'), "
                "('verifier.json', 'verifier'), ('gate.json', 'gate')) AS made (name, type) "
                "WHERE made.name = a.name AND (SELECT max(n.seq) FROM node_executions n WHERE n.run_id = $1 "
-               "AND n.type = made.type) <= $3::bigint)) ON CONFLICT DO NOTHING",
+               "AND n.type = made.type) <= $3::bigint)) FOR SHARE OF a ON CONFLICT DO NOTHING",
                {from_run, to_run, nodes}));
   YBIS_TRY(tx_.Exec(
       "INSERT INTO events (run_id, key, type, message) VALUES ($1, 'rerun', 'RUN_CONTINUED', $2) "

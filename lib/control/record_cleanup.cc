@@ -1,0 +1,50 @@
+#include "control/record_cleanup.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/digest.h"
+#include "base/log.h"
+#include "store/artifact_store.h"
+
+namespace ybis::control {
+namespace {
+
+using store::ArtifactStore;
+using store::InDoubt;
+using store::Transaction;
+
+/// Contents of one transaction: each may have megabytes.
+constexpr int64_t kBatch = 200;
+
+}  // namespace
+
+// It begins anywhere, since many processes live for a few sweeps only.
+RecordCleanUp::RecordCleanUp(store::Pool& pool, Metrics* metrics)
+    : pool_(pool), metrics_(metrics), after_("sha256:" + RandomHex(32)) {}
+
+Status RecordCleanUp::SweepBlobs(CleanedUp& cleaned, const std::stop_token& stop) {
+  const auto work = [&](Transaction& tx) { return ArtifactStore(tx).DeleteUnnamed(after_, kBatch, kMinAge); };
+  for (int64_t looked = 0; looked < kLooks; looked += kBatch) {
+    YBIS_ASSIGN(const auto swept, pool_.Single(work, stop, InDoubt::kRepeat));
+    cleaned.blobs += swept.deleted;
+    cleaned.bytes += swept.bytes;
+    const bool at_end = swept.looked < kBatch;
+    after_ = at_end ? "" : swept.last;
+    if (at_end) break;
+  }
+  return {};
+}
+
+Result<CleanedUp> RecordCleanUp::Sweep(std::stop_token stop) {
+  CleanedUp cleaned;
+  const Status swept = SweepBlobs(cleaned, stop);
+  if (cleaned.blobs > 0) {
+    log::Info("deleted contents that no run names any more",
+              {{"blobs", cleaned.blobs}, {"bytes", cleaned.bytes}});
+    if (metrics_ != nullptr) metrics_->BlobsDeleted(cleaned.blobs, cleaned.bytes);
+  }
+  YBIS_TRY(swept);
+  return cleaned;
+}
+
+}  // namespace ybis::control
