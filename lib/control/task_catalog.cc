@@ -18,6 +18,15 @@ constexpr std::string_view kSelectTasks =
     "true "
     "JOIN run_orders o ON o.run_id = r.run_id LEFT JOIN leases l ON l.run_id = r.run_id ";
 
+/// $1 namespace, $2 what was typed. First what bears it, found by index; those that begin so only when
+/// nothing does.
+constexpr std::string_view kNamedSo =
+    "WHERE t.namespace = $1 AND t.uid IN (SELECT uid FROM tasks WHERE namespace = $1 AND name = $2 "
+    "UNION ALL SELECT $2 UNION ALL SELECT task_uid FROM runs WHERE run_id = $2) "
+    "ORDER BY t.name = $2 DESC, t.created DESC LIMIT 6";
+constexpr std::string_view kBeginningSo =
+    "WHERE t.namespace = $1 AND length($2) >= 4 AND starts_with(t.uid, $2) ORDER BY t.created DESC LIMIT 6";
+
 /// A text of a document; `fallback` when the document, or the text in it, is not there.
 std::string TextOf(const std::shared_ptr<const nlohmann::json>& document, const char* pointer,
                    std::string fallback = {}) {
@@ -92,14 +101,13 @@ Result<std::vector<TaskSummary>> TaskCatalog::List(const TaskFilter& filter, std
 
 Result<TaskSummary> TaskCatalog::Find(const std::string& namespace_name, const std::string& reference,
                                       std::stop_token stop) {
-  std::string sql(kSelectTasks);
-  sql +=
-      "WHERE t.namespace = $1 AND (t.name = $2 OR t.uid = $2 OR (length($2) >= 4 AND starts_with(t.uid, $2)) "
-      "OR t.uid IN (SELECT task_uid FROM runs WHERE run_id = $2)) ORDER BY t.name = $2 DESC, t.created DESC "
-      "LIMIT 6";
-  YBIS_ASSIGN(const auto rows,
-              pool_.Execute(sql, {namespace_name, reference}, std::move(stop), InDoubt::kRepeat));
-  auto tasks = ReadTasks(rows);
+  std::vector<TaskSummary> tasks;
+  for (const std::string_view where : {kNamedSo, kBeginningSo}) {
+    YBIS_ASSIGN(const auto rows, pool_.Execute(std::string(kSelectTasks) + std::string(where),
+                                               {namespace_name, reference}, stop, InDoubt::kRepeat));
+    tasks = ReadTasks(rows);
+    if (!tasks.empty()) break;
+  }
   if (tasks.empty()) {
     return Fail(ErrorCode::kNotFound,
                 fmt::format("there is no task '{}'; `ybis task list` shows those there are", reference));

@@ -1,1 +1,4 @@
+DROP INDEX lessons_by_age;
+DROP INDEX tasks_by_name;
+DROP INDEX tasks_by_age;
 DROP INDEX artifacts_of_blob;
