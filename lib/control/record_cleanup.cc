@@ -5,16 +5,20 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "store/artifact_store.h"
+#include "store/learning_store.h"
 
 namespace ybis::control {
 namespace {
 
 using store::ArtifactStore;
 using store::InDoubt;
+using store::LearningStore;
 using store::Transaction;
 
 /// Contents of one transaction: each may have megabytes.
 constexpr int64_t kBatch = 200;
+/// Patterns of one sweep.
+constexpr int64_t kForgets = 1'000;
 
 }  // namespace
 
@@ -44,6 +48,11 @@ Result<CleanedUp> RecordCleanUp::Sweep(std::stop_token stop) {
     if (metrics_ != nullptr) metrics_->BlobsDeleted(cleaned.blobs, cleaned.bytes);
   }
   YBIS_TRY(swept);
+  const auto forget = [](Transaction& tx) { return LearningStore(tx).ForgetPatterns(kPatterns, kForgets); };
+  YBIS_ASSIGN(cleaned.patterns, pool_.Single(forget, stop, InDoubt::kRepeat));
+  if (cleaned.patterns > 0) {
+    log::Info("forgot patterns of failures beyond those kept", {{"patterns", cleaned.patterns}});
+  }
   return cleaned;
 }
 

@@ -55,19 +55,24 @@ size_t SizeOf(const std::shared_ptr<const nlohmann::json>& document) {
   return document ? DumpJson(*document).size() : 0;
 }
 
-Status CheckReport(const api::NodeReport& report, size_t max_bytes) {
+Status CheckReport(const api::NodeReport& report, const LedgerSettings& settings) {
   if (report.outcome != "ok" && report.outcome != "error") {
     return Fail(ErrorCode::kInvalid, "outcome: must be ok or error");
   }
   if (report.seq < 1 || report.checkpoint.seq != report.seq) {
     return Fail(ErrorCode::kInvalid, "checkpoint.seq: must be the node's seq, from 1");
   }
+  // Each is one more than the one before: how many there are.
+  if (report.seq > static_cast<int64_t>(settings.max_nodes)) {
+    return Fail(Refusal(ErrorCode::kExhausted, fmt::format("node {}: the run has {} nodes, the most allowed",
+                                                           report.node, settings.max_nodes)));
+  }
   const size_t bytes = report.checkpoint.patch.size() + SizeOf(report.checkpoint.state) +
                        SizeOf(report.input) + SizeOf(report.output);
-  if (bytes > max_bytes) {
+  if (bytes > settings.max_checkpoint_bytes) {
     return Fail(ErrorCode::kTooLarge,
                 fmt::format("the report of node {} has {} bytes, more than the {} allowed", report.node,
-                            bytes, max_bytes));
+                            bytes, settings.max_checkpoint_bytes));
   }
   return {};
 }
@@ -204,7 +209,7 @@ Result<api::HeartbeatResponse> RunLedger::Heartbeat(const std::string& run_id,
 }
 
 Status RunLedger::ReportNode(const std::string& run_id, const api::NodeReport& report, std::stop_token stop) {
-  YBIS_TRY(CheckReport(report, settings_.max_checkpoint_bytes));
+  YBIS_TRY(CheckReport(report, settings_));
   const store::NodeRow row = NodeRowOf(report);
   const auto work = [&](Transaction& tx) { return NodeStore(tx).Append(run_id, row, settings_.lease); };
   const auto learn = [&](Transaction& tx) -> Result<bool> {

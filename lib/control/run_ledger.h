@@ -21,6 +21,9 @@ struct LedgerSettings {
   size_t max_artifacts = 2'000;                    ///< of one run
   size_t max_checkpoint_bytes = 16 * 1024 * 1024;  ///< state, patch, input and output of one node report
   size_t max_events = 20'000;                      ///< of one run
+  /// Nodes of one run, those taken over by a rerun included. A workflow's own limits (100 nodes, 100 visits
+  /// each) allow half of it, the visits that people's revisions add left out.
+  size_t max_nodes = 20'000;
 };
 
 /// Over Postgres; the database's clock decides about leases. Thread-safe.
@@ -39,7 +42,8 @@ class RunLedger {
   Result<api::HeartbeatResponse> Heartbeat(const std::string& run_id, const api::HeartbeatRequest& request,
                                            std::stop_token stop);
   /// Records a finished node and the checkpoint after it in one commit, and renews the lease. The seq of a
-  /// node that is recorded already is a no-op; a gap is kConflict, not retryable.
+  /// node that is recorded already is a no-op; a gap is kConflict, not retryable; more than
+  /// max_nodes is kExhausted.
   Status ReportNode(const std::string& run_id, const api::NodeReport& report, std::stop_token stop);
   Status RecordEvent(const std::string& run_id, const api::EventReport& report, std::stop_token stop);
 

@@ -75,6 +75,18 @@ Result<std::vector<ErrorPatternRow>> LearningStore::FindPattern(const std::strin
   return ReadPatterns(rows);
 }
 
+// One that is seen again meanwhile has another time when its row is locked, and stays.
+Result<int64_t> LearningStore::ForgetPatterns(int64_t keep, int64_t limit) {
+  YBIS_ASSIGN(
+      const auto rows,
+      tx_.Exec("DELETE FROM error_patterns WHERE fingerprint IN (SELECT p.fingerprint FROM "
+               "(SELECT fingerprint, last_seen FROM error_patterns ORDER BY last_seen DESC, fingerprint "
+               "OFFSET $1 LIMIT $2) old JOIN error_patterns p ON p.fingerprint = old.fingerprint "
+               "AND p.last_seen = old.last_seen FOR UPDATE OF p SKIP LOCKED)",
+               {keep, limit}));
+  return rows.affected();
+}
+
 Result<std::vector<ErrorRecordRow>> LearningStore::Records(const std::string& fingerprint, int64_t limit) {
   YBIS_ASSIGN(const auto rows, tx_.Exec("SELECT run_id, seq, node, message, at FROM error_records "
                                         "WHERE fingerprint = $1 ORDER BY id DESC LIMIT $2",

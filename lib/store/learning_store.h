@@ -90,6 +90,9 @@ class LearningStore {
   /// Patterns whose fingerprint begins so, at most two.
   Result<std::vector<ErrorPatternRow>> FindPattern(const std::string& prefix);
   /// Newest first.
+  /// Keeps the `keep` patterns seen last; deletes at most `limit` of the others, those seen last among them
+  /// first, and returns how many.
+  Result<int64_t> ForgetPatterns(int64_t keep, int64_t limit);
   Result<std::vector<ErrorRecordRow>> Records(const std::string& fingerprint, int64_t limit);
   Result<std::optional<MetricsRow>> Metrics(const std::string& run_id);
   Result<std::vector<LessonRow>> Lessons(int64_t limit);

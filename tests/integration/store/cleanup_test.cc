@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "control/metrics.h"
 #include "store/artifact_store.h"
+#include "store/learning_store.h"
 #include "store/rerun_store.h"
 #include "tests/integration/store/fixture.h"
 
@@ -215,6 +216,50 @@ TEST(RecordCleanUp, NoArtifactIsRefusedOrLostWhileItSweeps) {
     EXPECT_EQ(*world.ledger.GetArtifact(artifacts.run_id, "name" + std::to_string(thread), {}),
               "content " + std::to_string((299 + thread) % 3));
   }
+}
+
+TEST(RecordCleanUp, KeepsThePatternsSeenLast) {
+  World world(Server().NewDatabase());
+  constexpr int64_t kMore = 1'500;
+  YBIS_ASSERT_OK(
+      world.pool.Execute("INSERT INTO error_patterns (fingerprint, class, reason, pattern, last_seen) SELECT "
+                         "i::text, '', '', '', "
+                         "now() - i * interval '1 minute' FROM generate_series(1, $1) i",
+                         {RecordCleanUp::kPatterns + kMore}, {}));
+  const std::string seen_again = std::to_string(RecordCleanUp::kPatterns + 1);
+  YBIS_ASSERT_OK(world.pool.Execute("UPDATE error_patterns SET last_seen = now() WHERE fingerprint = $1",
+                                    {seen_again}, {}));
+  RecordCleanUp clean_up(world.pool);
+  for (const int64_t forgotten : {1'000, 500, 0}) EXPECT_EQ(clean_up.Sweep({})->patterns, forgotten);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM error_patterns"), RecordCleanUp::kPatterns);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM error_patterns WHERE fingerprint = $1", {seen_again}), 1);
+  EXPECT_EQ(Count(world.pool, "SELECT max(fingerprint::bigint) FROM error_patterns WHERE fingerprint <> $1",
+                  {seen_again}),
+            RecordCleanUp::kPatterns - 1);
+}
+
+TEST(RecordCleanUp, APatternThatIsJustSeenAgainStays) {
+  World world(Server().NewDatabase());
+  YBIS_ASSERT_OK(
+      world.pool.Execute("INSERT INTO error_patterns (fingerprint, class, reason, pattern, last_seen) SELECT "
+                         "i::text, '', '', '', "
+                         "now() - i * interval '1 minute' FROM generate_series(1, 3) i",
+                         {}, {}));
+  const auto forget = [&] {
+    const auto forgotten = world.pool.Single(
+        [](Transaction& tx) { return store::LearningStore(tx).ForgetPatterns(2, 10); }, std::stop_token{});
+    EXPECT_TRUE(forgotten) << Message(forgotten);
+    return forgotten.value_or(-1);
+  };
+  YBIS_ASSERT_OK(world.pool.Transact(
+      [&](Transaction& tx) -> Status {
+        YBIS_TRY(tx.Exec("UPDATE error_patterns SET last_seen = now() WHERE fingerprint = '3'"));
+        EXPECT_EQ(forget(), 0);
+        return {};
+      },
+      std::stop_token{}));
+  EXPECT_EQ(forget(), 1);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM error_patterns WHERE fingerprint = '2'"), 0);
 }
 
 TEST(WatchdogThread, ClearsUpTheRecord) {

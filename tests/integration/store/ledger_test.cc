@@ -221,6 +221,20 @@ TEST(RunLedger, ReportsOverTheCapAreRefused) {
   YBIS_EXPECT_CODE(world.ledger.RecordEvent(run_id, {epoch, "3", "T", "", nullptr, {}}, {}), kExhausted);
 }
 
+TEST(RunLedger, ARunHasNoMoreNodesThanAllowed) {
+  World world(Server().NewDatabase(), {}, {.max_nodes = 2});
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  for (const int64_t seq : {1, 2, 2})
+    YBIS_EXPECT_OK(world.ledger.ReportNode(run_id, NodeReportOf(epoch, seq), {}));
+  const auto refused = world.ledger.ReportNode(run_id, NodeReportOf(epoch, 3), {});
+  YBIS_EXPECT_CODE(refused, kExhausted);
+  EXPECT_FALSE(refused.error().retryable);
+  EXPECT_NE(refused.error().message.find("2 nodes, the most allowed"), std::string::npos) << Message(refused);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM node_executions"), 2);
+  YBIS_EXPECT_OK(world.ledger.Finish(run_id, FinishOf(epoch, "Failed"), {}));
+}
+
 TEST(RunLedger, ArtifactsComeBackByNameWithTheirDigest) {
   World world(Server().NewDatabase());
   const std::string run_id = Dispatched(world, "t");
