@@ -1,9 +1,9 @@
 #include "control/model_gateway.h"
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "base/digest.h"
+#include "base/jitter.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "base/utf8.h"
@@ -88,12 +88,6 @@ std::string RenewalProblem(Renew renew) {
   } catch (const std::exception& failure) {
     return failure.what();
   }
-}
-
-/// Between half of it and the whole, so that the calls that an outage held up do not come back at once.
-milliseconds Jittered(milliseconds base) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  return milliseconds(std::uniform_int_distribution<int64_t>(base.count() / 2, base.count())(random));
 }
 
 /// Repeats `write` while the record is away: for `patience`, or for kLastWords once we are to stop.

@@ -3,7 +3,7 @@
 
 #include <list>
 
-#include "base/digest.h"
+#include "base/jitter.h"
 #include "base/sync.h"
 #include "store/connection.h"
 #include "store/database.h"
@@ -27,11 +27,6 @@ std::string SessionSettings(const PoolSettings& settings) {
       "off; "
       "SET jit = off; SET client_min_messages = warning",
       settings.statement_timeout.count());
-}
-
-milliseconds Jittered(milliseconds base) {
-  const auto spread = std::hash<std::string>{}(RandomHex(4)) % 100;
-  return milliseconds(base.count() / 2 + base.count() * static_cast<int64_t>(spread) / 100);
 }
 
 /// A server that answers but refuses for good: waiting does not help.
