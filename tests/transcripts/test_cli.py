@@ -163,6 +163,21 @@ def test_backups(workshop):
     transcript.check("backups")
 
 
+def test_a_database_that_goes_back(workshop):
+    """By a rollback and migrations, and by a restore: each says what it did, and the task is there as it was."""
+    transcript = Transcript(workshop)
+    folder = workshop.folder / "kept"
+    transcript.run("task", "create", "-f", TASKS / "hello.yaml", "--repo", workshop.folder / "hello", "--name", "kept")
+    for words in [["db", "rollback", "1", "--yes"], ["db", "migrate"], ["db", "migrate"], ["db", "status"], ["task", "status", "kept"],
+                  ["backup", "create", "--to", folder]]:
+        assert transcript.run(*words).returncode == 0
+    name = workshop.run("backup", "list", "--dir", str(folder), "-o", "name").stdout.strip()
+    for words in [["cancel", "kept"], ["task", "status", "kept"],
+                  ["backup", "restore", folder / name, "--component", "database", "--yes"], ["task", "status", "kept"]]:
+        assert transcript.run(*words).returncode == 0
+    transcript.check("database_back")
+
+
 def test_health(machine, transcript):
     transcript.run("health")
     transcript.run("health", "-o", "json")

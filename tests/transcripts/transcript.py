@@ -43,6 +43,7 @@ PATTERNS = [
     (r"git version [0-9.]+", "git version VERSION"),
     (r"\bat version \d+", "at version N"),
     (r"VERSION +NAME +APPLIED\n(\d+ +\w+ +TIMESTAMP\n)+", "VERSION  NAME  APPLIED\nN  NAME  TIMESTAMP\n"),
+    (r"^(applied|undone) \d{4} \w+$", r"\1 MIGRATION"),
     (r"\S+/UUID/\d{10}/\d+/\d+", "HOLDER"),
     (r"(\$ROOT\S*) {2,}", r"\1  "),
     (r"\blocal:[A-Za-z0-9_][A-Za-z0-9_.-]*(?<![.-])", "local:USER"),
