@@ -11,11 +11,18 @@ namespace ybis::control {
 
 /// Queued → Dispatched (its turn came: a Job or process is being made) → Running (claimed) → Blocked |
 /// Completed | Failed | Cancelled. Running goes back to Dispatched when its lease ends without a finish
-/// (attempt + 1 at the next claim).
+/// (attempt + 1 at the next claim), Dispatched to Queued when it is held.
 enum class RunState { kQueued, kDispatched, kRunning, kBlocked, kCompleted, kFailed, kCancelled };
 
 std::string_view ToString(RunState state);
 bool IsTerminal(RunState state);
+
+/// Why a queued run has no turn: nothing can start it now, so that it takes no place from others.
+struct Hold {
+  std::string reason;  ///< CamelCase
+  std::string message;
+  std::optional<TimePoint> until;  ///< when to try again; none = once what `reason` names is mended
+};
 
 /// One run as it stands in the record.
 struct RunRecord {
@@ -42,6 +49,7 @@ struct RunRecord {
   std::string subject_digest;
   api::Usage usage;
   std::vector<api::ArtifactRef> artifacts;
+  std::optional<Hold> hold;  ///< of kQueued
 };
 
 /// What a reconciler hands in for a task whose spec it has accepted.
@@ -79,6 +87,13 @@ class TaskRecords {
   /// Moves queued runs to kDispatched by priority, then age, within the limits; returns those moved. Their
   /// tasks are also told by notification. Called by the leader after anything ended and periodically.
   virtual Result<std::vector<RunRecord>> Admit() = 0;
+  /// Takes a queued or dispatched run's turn or place away until Release; the clock of its deadline stops. Of
+  /// a held one `reason`, `message` and `retry_after` are replaced. No effect on a run that is under way,
+  /// blocked or over.
+  virtual Status HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
+                          std::optional<std::chrono::seconds> retry_after) = 0;
+  /// Queues a held run again, behind the others of its priority. No effect on one that is not held.
+  virtual Status Release(const std::string& run_id) = 0;
   /// Asks a run to stop: queued, dispatched or blocked → kCancelled at once; running → cancel_requested, and
   /// kCancelled when its runner releases or its lease ends.
   virtual Status Cancel(const std::string& run_id, const std::string& reason) = 0;

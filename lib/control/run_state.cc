@@ -16,9 +16,11 @@ struct Rule {
 /// Everything that may happen; what is not here is refused.
 constexpr Rule kRules[] = {
     {RunState::kQueued, RunEvent::kAdmit, RunState::kDispatched},
+    {RunState::kQueued, RunEvent::kHold, RunState::kQueued},
     {RunState::kQueued, RunEvent::kFail, RunState::kFailed},
     {RunState::kQueued, RunEvent::kCancel, RunState::kCancelled},
     {RunState::kDispatched, RunEvent::kClaim, RunState::kRunning},
+    {RunState::kDispatched, RunEvent::kHold, RunState::kQueued},
     {RunState::kDispatched, RunEvent::kFail, RunState::kFailed},
     {RunState::kDispatched, RunEvent::kCancel, RunState::kCancelled},
     {RunState::kRunning, RunEvent::kClaim, RunState::kRunning},
@@ -75,6 +77,8 @@ std::string_view ToString(RunEvent event) {
       return "Cancel";
     case RunEvent::kResume:
       return "Resume";
+    case RunEvent::kHold:
+      return "Hold";
   }
   return "Unknown";
 }

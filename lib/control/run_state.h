@@ -19,14 +19,15 @@ enum class RunEvent {
   kExpire,    ///< the lease ran out without a finish
   kCancel,    ///< cancelled with nobody holding a lease, or its holder is gone
   kResume,    ///< a person approved or asked for a revision
+  kHold,      ///< nothing can start it now
 };
 
 inline constexpr std::array kAllRunStates = {RunState::kQueued,   RunState::kDispatched, RunState::kRunning,
                                              RunState::kBlocked,  RunState::kCompleted,  RunState::kFailed,
                                              RunState::kCancelled};
-inline constexpr std::array kAllRunEvents = {RunEvent::kAdmit,  RunEvent::kClaim,  RunEvent::kComplete,
-                                             RunEvent::kFail,   RunEvent::kBlock,  RunEvent::kRelease,
-                                             RunEvent::kExpire, RunEvent::kCancel, RunEvent::kResume};
+inline constexpr std::array kAllRunEvents = {
+    RunEvent::kHold,  RunEvent::kAdmit,   RunEvent::kClaim,  RunEvent::kComplete, RunEvent::kFail,
+    RunEvent::kBlock, RunEvent::kRelease, RunEvent::kExpire, RunEvent::kCancel,   RunEvent::kResume};
 
 std::string_view ToString(RunEvent event);
 /// The state after `event`, or kConflict naming both.

@@ -44,6 +44,9 @@ Result<RunRecord> ToRecord(const store::RunRow& row) {
   run.cancel_requested = row.cancel_requested;
   run.subject_digest = row.subject_digest;
   run.usage = {row.tokens_in, row.tokens_out, row.cost_usd, row.llm_calls};
+  if (!row.hold_reason.empty() && run.state == RunState::kQueued) {
+    run.hold = Hold{row.hold_reason, row.hold_message, row.hold_until};
+  }
   YBIS_TRY(ReadDocument(row.result, api::ParseRunResult, run.result));
   YBIS_TRY(ReadDocument(row.verification, api::ParseVerificationResult, run.verification));
   YBIS_TRY(ReadDocument(row.failure, api::ParseFailure, run.failure));

@@ -177,10 +177,14 @@ Result<TaskQueue::Impl::Admission> TaskQueue::Impl::AdmitIn(Transaction& tx, con
 Status TaskQueue::Impl::Refresh(RunStore& runs, QueueStore& queue, const store::RunRow& run,
                                 const TaskSubmission& submission) {
   if (run.attempt > 0) return {};
-  YBIS_ASSIGN(const auto place, queue.Find(run.run_id));
-  if (!place) return {};
   const auto priority = static_cast<int>(submission.spec.priority);
   const std::string lane = LaneOf(submission.spec);
+  YBIS_ASSIGN(const auto place, queue.Find(run.run_id));
+  if (!place) {
+    YBIS_ASSIGN(const bool held, queue.MoveHeld(run.run_id, priority, submission.namespace_name, lane));
+    if (!held) return {};
+    return runs.ReplaceOrder(run.run_id, OrderOf(submission));
+  }
   if (place->priority != priority || place->namespace_name != submission.namespace_name ||
       place->lane != lane) {
     YBIS_ASSIGN(const bool waiting, queue.Remove(run.run_id));
@@ -331,6 +335,31 @@ Result<bool> TaskQueue::AdmitRun(const std::string& run_id) {
     return true;
   };
   return impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat);
+}
+
+Status TaskQueue::HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
+                           std::optional<std::chrono::seconds> retry_after) {
+  const store::HoldRow hold{Cleaned(reason, 256), Cleaned(message, 1024), retry_after};
+  const auto work = [&](Transaction& tx) -> Result<bool> {
+    QueueStore queue(tx);
+    YBIS_TRY(queue.Lock());
+    YBIS_ASSIGN(const auto order, RunStore(tx).Order(run_id));
+    if (!order) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
+    YBIS_ASSIGN(const api::TaskSpec spec, api::ParseTaskSpec(*order->spec));
+    return queue.Hold(run_id, static_cast<int>(spec.priority), hold);
+  };
+  YBIS_TRY(impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  return {};
+}
+
+Status TaskQueue::Release(const std::string& run_id) {
+  const auto work = [&](Transaction& tx) -> Result<bool> {
+    QueueStore queue(tx);
+    YBIS_TRY(queue.Lock());
+    return queue.Release(run_id);
+  };
+  YBIS_TRY(impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  return {};
 }
 
 Status TaskQueue::Cancel(const std::string& run_id, const std::string& reason) {

@@ -25,6 +25,9 @@ class TaskQueue final : public TaskRecords {
   Result<std::optional<RunRecord>> LatestRun(const std::string& task_uid) override;
   Result<RunRecord> Submit(const TaskSubmission& submission) override;
   Result<std::vector<RunRecord>> Admit() override;
+  Status HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
+                  std::optional<std::chrono::seconds> retry_after) override;
+  Status Release(const std::string& run_id) override;
   Status Cancel(const std::string& run_id, const std::string& reason) override;
   Status Fail(const std::string& run_id, const api::Failure& failure) override;
   Status RecordEvent(const std::string& run_id, const std::string& key, const std::string& type,

@@ -43,6 +43,56 @@ Result<bool> QueueStore::Remove(const std::string& run_id) {
   return rows.affected() > 0;
 }
 
+Result<bool> QueueStore::Hold(const std::string& run_id, int priority, const HoldRow& hold) {
+  std::optional<int64_t> last;
+  if (hold.last) last = hold.last->count();
+  YBIS_ASSIGN(
+      const auto rows,
+      tx_.Exec(
+          "WITH q AS (DELETE FROM queue WHERE run_id = $1 RETURNING run_id, namespace, lane, 'q' || position "
+          "AS was), "
+          "l AS (DELETE FROM leases WHERE run_id = $1 AND expires IS NULL RETURNING run_id, namespace, lane, "
+          "'l' || position AS was, deadline), "
+          // The clock of its deadline does not run meanwhile.
+          "r AS (UPDATE runs SET state = 'Queued', holder = '', "
+          "time_left = coalesce(l.deadline - now(), runs.time_left), deadline = NULL FROM l "
+          "WHERE runs.run_id = l.run_id AND runs.state = 'Dispatched'), "
+          "had AS (SELECT run_id, namespace, lane, was FROM q UNION ALL "
+          "SELECT run_id, namespace, lane, was FROM l UNION ALL "
+          "SELECT run_id, namespace, lane, NULL FROM holds WHERE run_id = $1), "
+          "h AS (INSERT INTO holds (run_id, priority, namespace, lane, reason, message, until) "
+          "SELECT run_id, $2, namespace, lane, $3, $4, now() + make_interval(secs => $5::bigint) FROM had "
+          "LIMIT 1 "
+          "ON CONFLICT (run_id) DO UPDATE SET reason = EXCLUDED.reason, message = EXCLUDED.message, "
+          "until = EXCLUDED.until RETURNING run_id), "
+          "e AS (INSERT INTO events (run_id, key, type, message) SELECT run_id, 'hold:' || was, 'RUN_HELD', "
+          "$3 || ': ' || $4 FROM had WHERE was IS NOT NULL ON CONFLICT DO NOTHING) SELECT 1 FROM h",
+          {run_id, priority, hold.reason, hold.message, last}));
+  return !rows.empty();
+}
+
+Result<bool> QueueStore::Release(const std::string& run_id) {
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("WITH h AS (DELETE FROM holds WHERE run_id = $1 RETURNING *), "
+                       "q AS (INSERT INTO queue (priority, position, run_id, namespace, lane) "
+                       "SELECT h.priority, nextval('queue_position'), h.run_id, h.namespace, h.lane "
+                       "FROM h JOIN runs r ON r.run_id = h.run_id WHERE r.state = 'Queued' "
+                       "RETURNING run_id, position), "
+                       "e AS (INSERT INTO events (run_id, key, type) SELECT run_id, 'queue:' || position, "
+                       "'RUN_QUEUED' FROM q ON CONFLICT DO NOTHING) SELECT 1 FROM q",
+                       {run_id}));
+  return !rows.empty();
+}
+
+Result<bool> QueueStore::MoveHeld(const std::string& run_id, int priority, const std::string& namespace_name,
+                                  const std::string& lane) {
+  YBIS_ASSIGN(
+      const auto rows,
+      tx_.Exec("UPDATE holds SET priority = $2, namespace = $3, lane = $4 WHERE run_id = $1 RETURNING 1",
+               {run_id, priority, namespace_name, lane}));
+  return !rows.empty();
+}
+
 Result<std::vector<ActiveRow>> QueueStore::Active(QueueHints& hints) {
   for (;;) {
     YBIS_ASSIGN(

@@ -1,5 +1,5 @@
 #pragma once
-// Table queue, and the part of leases that admission reads and writes.
+// Tables queue and holds, and the part of leases that admission reads and writes.
 #include <array>
 #include <chrono>
 #include <optional>
@@ -32,6 +32,13 @@ struct WaitingRow {
   std::string lane;
 };
 
+/// Why a queued run has no turn.
+struct HoldRow {
+  std::string reason;
+  std::string message;
+  std::optional<std::chrono::seconds> last;  ///< when to try again, from now; none = once it is released
+};
+
 struct ActiveRow {
   int64_t position = 0;
   std::string run_id;
@@ -55,6 +62,16 @@ class QueueStore {
                  const std::string& lane);
   /// Takes a waiting run out; false when it is not waiting.
   Result<bool> Remove(const std::string& run_id);
+
+  /// Takes a run's turn, or the place that no runner has taken up yet, until Release; of one that is held,
+  /// the why and how long. `priority` is the one it goes back with. False: it is neither queued nor
+  /// dispatched.
+  Result<bool> Hold(const std::string& run_id, int priority, const HoldRow& hold);
+  /// Queues a held run behind the others of its priority. False when it is not held.
+  Result<bool> Release(const std::string& run_id);
+  /// The same held run with another place to go back to. False when it is not held.
+  Result<bool> MoveHeld(const std::string& run_id, int priority, const std::string& namespace_name,
+                        const std::string& lane);
 
   /// Runs that hold a place, oldest admission first. Resets hints that are no longer valid.
   Result<std::vector<ActiveRow>> Active(QueueHints& hints);

@@ -12,8 +12,10 @@ const std::string kSelectRun =
     "r.cancel_requested, r.result, r.verification, r.failure, r.subject_digest, u.tokens_in, u.tokens_out, "
     "u.cost_usd, u.llm_calls, "
     "(SELECT json_agg(json_build_object('name', a.name, 'digest', a.digest, 'size', a.size) ORDER BY a.name) "
-    " FROM artifacts a WHERE a.run_id = r.run_id), t.generation "
+    " FROM artifacts a WHERE a.run_id = r.run_id), t.generation, "
+    "coalesce(h.reason, ''), coalesce(h.message, ''), h.until "
     "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id "
+    "LEFT JOIN holds h ON h.run_id = r.run_id "
     // Not as the run's end wrote it: a call under way then is paid, and recorded, all the same.
     "CROSS JOIN LATERAL (SELECT coalesce(sum(c.tokens_in), 0)::bigint tokens_in, "
     "coalesce(sum(c.tokens_out), 0)::bigint tokens_out, coalesce(sum(c.cost_usd), 0) cost_usd, "
@@ -47,6 +49,9 @@ RunRow ReadRun(const Row& row) {
   run.llm_calls = row.Int(23);
   run.artifacts = row.Json(24);
   run.generation = row.Int(25);
+  run.hold_reason = row.Text(26);
+  run.hold_message = row.Text(27);
+  run.hold_until = row.OptionalTime(28);
   return run;
 }
 
@@ -224,6 +229,7 @@ Result<bool> RunStore::End(const std::string& run_id, const RunEnd& end) {
   // A decision may have queued it again before the statement above had the run's row.
   YBIS_TRY(tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
   YBIS_TRY(tx_.Exec("DELETE FROM waits WHERE run_id = $1", {run_id}));
+  YBIS_TRY(tx_.Exec("DELETE FROM holds WHERE run_id = $1", {run_id}));
   return !rows.empty();
 }
 

@@ -37,6 +37,9 @@ struct RunRow {
   int64_t llm_calls = 0;
   std::shared_ptr<const nlohmann::json> artifacts;  ///< list of {name, digest, size}
   int64_t generation = 0;                           ///< of the task, as it was last submitted
+  std::string hold_reason;                          ///< empty = it is not held
+  std::string hold_message;
+  std::optional<TimePoint> hold_until;
 };
 
 struct TaskRow {

@@ -43,6 +43,20 @@ struct Actor::Visitor {
     return {};
   }
 
+  Status operator()(const HoldRun& action) {
+    log::Info("run held", {{"task", snapshot.key.ToString()},
+                           {"run", action.run_id},
+                           {"reason", action.reason},
+                           {"message", action.message}});
+    YBIS_TRY(ports.records.HoldBack(action.run_id, action.reason, action.message, action.retry_after));
+    return (*this)(AdmitRuns{});  // its place is somebody's now
+  }
+
+  Status operator()(const ReleaseRun& action) {
+    YBIS_TRY(ports.records.Release(action.run_id));
+    return (*this)(AdmitRuns{});
+  }
+
   Status operator()(const CreateJob& action) {
     const kube::Key key = kube::KeyOf(*action.job);
     auto made = ports.api.Create(kube::kJobs, *action.job, stop);

@@ -16,6 +16,7 @@ using kube::EventType;
 constexpr Duration kCatchUp = std::chrono::seconds(1);  // the watch brings it sooner
 constexpr Duration kCancelPoll = std::chrono::milliseconds(500);
 constexpr Duration kSlowLook = std::chrono::seconds(30);   // for what no watch tells of
+constexpr std::chrono::seconds kQuotaLook{30};             // for an API server that takes no Job now
 constexpr Duration kStartLook = std::chrono::seconds(10);  // for a pod that does not start
 constexpr Duration kEndGrace = std::chrono::seconds(30);   // for a runner to leave after its run has ended
 constexpr Duration kNodeGrace = std::chrono::seconds(60);  // for a pod to end after its deletion was due
@@ -77,7 +78,9 @@ class Decision {
   }
 
   Plan NewRun() {
-    if (const auto rejection = FindRejection(s_, settings_)) return Rejected(*rejection);
+    if (const auto rejection = FindRejection(s_, settings_)) {
+      return Waits() ? Held(*rejection) : Rejected(*rejection);
+    }
     if (s_.task.spec.suspend) {
       return Show(
           {Stage::kSuspended, "Suspended", "spec.suspend is true: nothing starts until it is taken away"});
@@ -106,25 +109,58 @@ class Decision {
   Plan InQueue() {
     if (WantsEdit(s_)) return NewRun();
     HoldJob();
-    const bool resumed = ShownAsWaiting(s_.task);
-    if (!resumed || s_.admitted || s_.task.spec.suspend) return Show(Queued());
-    Do(AdmitRuns{});
+    if (const auto rejection = WhyNoJob()) return Held(*rejection);
+    if (s_.task.spec.suspend) return Suspended();
+    if (s_.run->hold) {
+      const control::Hold& hold = *s_.run->hold;
+      // One that is held again in the very moment of its release waits, whatever the clocks say.
+      if (s_.admitted || (hold.until && now_ < *hold.until)) {
+        const Duration left = std::chrono::ceil<Duration>(hold.until.value_or(now_) - now_);
+        plan_.requeue_after = std::clamp<Duration>(left, kCatchUp, kQuotaLook);
+        return Show({Stage::kQueued, hold.reason, hold.message},
+                    EmitEvent{EventType::kWarning, hold.reason, "Dispatch", hold.message});
+      }
+      return LookAgainAfter(ReleaseRun{s_.run->run_id});
+    }
+    const Situation queued{Stage::kQueued, "Queued", "the run waits for its turn"};
+    if (!ShownAsWaiting(s_.task) || s_.admitted) return Show(queued);
+    return LookAgainAfter(AdmitRuns{});
+  }
+
+  template <class T>
+  Plan LookAgainAfter(T action) {
+    Do(std::move(action));
     plan_.look_again = true;
     return std::move(plan_);
   }
 
-  Situation Queued() const {
-    if (s_.task.spec.suspend)
-      return {Stage::kQueued, "Suspended", "spec.suspend is true: the run is held back"};
-    return {Stage::kQueued, "Queued", "the run waits for its turn"};
+  bool Waits() const { return s_.run && s_.run->state == RunState::kQueued; }
+
+  bool HeldFor(const std::string& reason) const { return s_.run->hold && s_.run->hold->reason == reason; }
+
+  /// Nothing starts the run before somebody mends the task or the operator's configuration.
+  Plan Held(const Rejection& rejection) {
+    if (HeldFor(rejection.reason)) return Rejected(rejection);
+    return LookAgainAfter(HoldRun{s_.run->run_id, rejection.reason, rejection.message});
+  }
+
+  Plan Suspended() {
+    const Situation held{Stage::kQueued, "Suspended", "spec.suspend is true: the run is held back"};
+    if (HeldFor(held.reason)) return Show(held);
+    return LookAgainAfter(HoldRun{s_.run->run_id, held.reason, held.message});
+  }
+
+  /// What of the task as it is now, or of the configuration, forbids its Job.
+  std::optional<Rejection> WhyNoJob() const {
+    if (s_.invalid) return Rejection{"InvalidSpec", s_.invalid->message};
+    if (auto found = FindCredentialsRejection(s_, settings_.config)) return found;
+    return FindImageRejection(s_, settings_.config);
   }
 
   Plan Dispatched() {
     if (s_.job) return Started();
-    if (s_.invalid) return Rejected({"InvalidSpec", s_.invalid->message});
-    if (const auto found = FindCredentialsRejection(s_, settings_.config)) return Rejected(*found);
-    if (s_.task.spec.suspend) return Show(Queued());
-    if (const auto rejection = FindImageRejection(s_, settings_.config)) return Rejected(*rejection);
+    if (const auto rejection = WhyNoJob()) return Held(*rejection);
+    if (s_.task.spec.suspend) return Suspended();
     if (s_.run_api_ca.empty()) return Wait(kCatchUp);
     const JobInputs inputs{s_.task, *s_.run, settings_.config, settings_.run_api_url, s_.run_api_ca};
     Do(CreateJob{std::make_shared<nlohmann::json>(BuildJob(inputs)), s_.task.meta.uid, s_.run->run_id});
@@ -151,10 +187,9 @@ class Decision {
       return FailWith(api::FailureClass::kInvalid, "JobInvalid",
                       "the API server refuses the run's Job: " + why);
     }
-    plan_.requeue_after = kSlowLook;
-    const std::string note = "the run's Job cannot be made: " + why;
-    return Show({Stage::kRunning, "JobForbidden", note},
-                EmitEvent{EventType::kWarning, "JobForbidden", "Dispatch", note});
+    // A quota may let it in later; others that are let in now need not wait for that.
+    return LookAgainAfter(
+        HoldRun{s_.run->run_id, "JobForbidden", "the run's Job cannot be made: " + why, kQuotaLook});
   }
 
   /// Its Job is there: it runs, or something about it is to be told or done.
@@ -168,7 +203,7 @@ class Decision {
       return Wait(kCatchUp);
     }
     if (s_.job->suspended && s_.task.spec.suspend && s_.run->state == RunState::kDispatched)
-      return Show(Queued());
+      return Suspended();
     if (WaitsForADeadNode()) {
       Do(DeleteJob{s_.job->key, s_.job->uid});
       return Wait(kCatchUp);

@@ -23,6 +23,19 @@ struct SubmitRun {
 /// Gives a run that may go on its turn, if there is room.
 struct AdmitRuns {};
 
+/// Takes a run's turn or place away while nothing can start it; others may have it.
+struct HoldRun {
+  std::string run_id;
+  std::string reason;
+  std::string message;
+  std::optional<std::chrono::seconds> retry_after{};  ///< none: until ReleaseRun
+};
+
+/// Queues a held run again, and gives it its turn if there is room.
+struct ReleaseRun {
+  std::string run_id;
+};
+
 struct CreateJob {
   std::shared_ptr<const nlohmann::json> job;
   std::string owner_uid;
@@ -81,8 +94,8 @@ struct CountOutcome {
   std::chrono::duration<double> duration{0};
 };
 
-using Action = std::variant<SubmitRun, AdmitRuns, CreateJob, SuspendJob, DeleteJob, DeletePod, CancelRun,
-                            FailRun, ReportLost, PatchStatus, EmitEvent, CountOutcome>;
+using Action = std::variant<SubmitRun, AdmitRuns, HoldRun, ReleaseRun, CreateJob, SuspendJob, DeleteJob,
+                            DeletePod, CancelRun, FailRun, ReportLost, PatchStatus, EmitEvent, CountOutcome>;
 
 struct Plan {
   std::vector<Action> actions;  ///< in this order; the first that fails ends the plan

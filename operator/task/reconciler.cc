@@ -28,7 +28,7 @@ Result<ReconcileResult> TaskReconciler::Reconcile(const kube::Key& key, std::sto
     const Plan plan = Decide(snapshot, settings_, clock_.Now());
     YBIS_ASSIGN(problem, actor_.Act(snapshot, plan, stop));
     submitted = submitted || Holds<SubmitRun>(plan);
-    admitted = admitted || Holds<AdmitRuns>(plan);
+    admitted = admitted || Holds<AdmitRuns>(plan) || Holds<ReleaseRun>(plan);
     if (!plan.look_again && !problem) return ReconcileResult{plan.requeue_after};
   }
   return Fail(ErrorCode::kInternal,

@@ -17,6 +17,8 @@ TEST(RunStateMachine, EveryPairGoesWhereTheTableSaysOrIsRefused) {
       {{RunState::kQueued, RunEvent::kCancel}, RunState::kCancelled},
       {{RunState::kDispatched, RunEvent::kClaim}, RunState::kRunning},
       {{RunState::kDispatched, RunEvent::kFail}, RunState::kFailed},
+      {{RunState::kQueued, RunEvent::kHold}, RunState::kQueued},
+      {{RunState::kDispatched, RunEvent::kHold}, RunState::kQueued},
       {{RunState::kDispatched, RunEvent::kCancel}, RunState::kCancelled},
       {{RunState::kRunning, RunEvent::kClaim}, RunState::kRunning},
       {{RunState::kRunning, RunEvent::kComplete}, RunState::kCompleted},

@@ -1,5 +1,7 @@
 """What people do to a task that is there: cancel, delete, run again, suspend."""
 
+import json
+
 from cluster import branches, condition, describe, events_of, get, jobs_of, kubectl, pods_of, sql, status, until, wait_end
 
 SLOW = {"commands": [["sleep", "60"]], "timeoutSeconds": 120}
@@ -51,6 +53,41 @@ def test_suspended_task_starts_when_it_is_let_go(task):
     assert not jobs_of(name)
     patch(name, '{"spec":{"suspend":false}}')
     assert wait_end(name)["phase"] == "Completed", describe(name)
+
+
+def wait_phase(name, phase, reason):
+    until(f"{name} is {phase}, {reason}", lambda: status(name).get("phase") == phase and condition(name, "Succeeded")["reason"] == reason)
+
+
+def test_a_suspended_run_gives_its_turn_to_those_behind_it(task):
+    """All three are of one repository and ref, where one run at a time may work."""
+    works, waits, behind = task("works", verification=SLOW), task("waits"), task("behind")
+    running(works)
+    wait_phase(waits, "Queued", "Queued")
+    wait_phase(behind, "Queued", "Queued")
+    patch(waits, '{"spec":{"suspend":true}}')
+    wait_phase(waits, "Queued", "Suspended")
+    patch(works, '{"spec":{"cancel":true}}')
+    assert wait_end(behind)["phase"] == "Completed", describe(behind)
+    assert status(waits)["phase"] == "Queued" and not jobs_of(waits)
+    patch(waits, '{"spec":{"suspend":false}}')
+    assert wait_end(waits)["phase"] == "Completed", describe(waits)
+
+
+def test_a_run_that_a_quota_keeps_out_holds_no_place(task):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-jobs"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
+    kubectl("apply", "-f", "-", input=json.dumps(quota))
+    try:
+        until("the quota counts", lambda: get("resourcequota", "no-jobs").get("status", {}).get("hard"))
+        name = task("quota")
+        wait_phase(name, "Queued", "JobForbidden")
+        run_id = status(name)["run"]["id"]
+        assert "exceeded quota" in condition(name, "Succeeded")["message"]
+        assert sql(f"select 1 from leases where run_id = '{run_id}'") == []
+    finally:
+        kubectl("delete", "resourcequota", "no-jobs")
+    assert wait_end(name)["phase"] == "Completed", describe(name)
+    assert len([e for e in events_of(name) if e["reason"] == "JobForbidden"]) == 1
 
 
 def test_few_events_a_run(task):

@@ -48,6 +48,13 @@ Snapshot WithJob(RunState state, const json& job = json::object(), const json& s
   return snapshot;
 }
 
+Snapshot HeldAs(const char* reason, const json& spec = json::object(),
+                std::optional<TimePoint> until = std::nullopt) {
+  Snapshot snapshot = With(RunState::kQueued, spec);
+  snapshot.run->hold = control::Hold{reason, "why", until};
+  return snapshot;
+}
+
 json JobFailed(const char* reason) {
   return {
       {"status",
@@ -73,7 +80,10 @@ TEST(DecideTask, MountsNoSecretThatTheOperatorsListNoLongerAllows) {
   settings.config.runner.credentials_secret_allow = {"git-*"};
   const Plan plan = Decide(snapshot, settings, kNow);
   EXPECT_TRUE(Of<CreateJob>(plan).empty());
-  EXPECT_EQ(ConditionOf(plan, "Accepted").reason, "SecretNotAllowed");
+  EXPECT_EQ(Of<HoldRun>(plan).at(0).reason, "SecretNotAllowed");
+  const json other = {{"repository", {{"credentialsSecretRef", {{"name", "database-admin"}}}}}};
+  const Plan held = Decide(HeldAs("SecretNotAllowed", other), settings, kNow);
+  EXPECT_EQ(ConditionOf(held, "Accepted").reason, "SecretNotAllowed");
 }
 
 TEST(DecideTask, SubmitsATaskThatWasNeverRunAndLooksAgain) {
@@ -127,11 +137,34 @@ TEST(DecideTask, TellsTheRecordOfAnEditWhileTheRunWaitsForItsFirstTurn) {
 }
 
 TEST(DecideTask, MakesNoJobOfAnImageThatTheTaskNamedAfterItWasAccepted) {
-  const Plan plan =
-      DecideIt(With(RunState::kDispatched, {{"runner", {{"image", "evil.example.com/runner:1"}}}}));
-  EXPECT_TRUE(Of<CreateJob>(plan).empty()) << "what runs there would hold the run's identity";
+  const json evil = {{"runner", {{"image", "evil.example.com/runner:1"}}}};
+  for (const RunState state : {RunState::kQueued, RunState::kDispatched}) {
+    const Plan plan = DecideIt(With(state, evil));
+    EXPECT_TRUE(Of<CreateJob>(plan).empty()) << "what runs there would hold the run's identity";
+    EXPECT_EQ(Of<HoldRun>(plan).at(0).reason, "ImageNotAllowed") << "its place is others' meanwhile";
+    EXPECT_TRUE(plan.look_again);
+  }
+  const Plan plan = DecideIt(HeldAs("ImageNotAllowed", evil));
+  EXPECT_TRUE(Of<HoldRun>(plan).empty()) << "once";
   EXPECT_EQ(ConditionOf(plan, "Accepted").reason, "ImageNotAllowed");
   EXPECT_EQ(ConditionOf(plan, "Stalled").status, "True");
+}
+
+TEST(DecideTask, HoldsARunWhoseSpecWasSpoiledAndLetsItGoOnceThatIsMended) {
+  Snapshot spoiled = With(RunState::kQueued);
+  spoiled.invalid = Error{ErrorCode::kInvalid, "spec.verify[0]: bad"};
+  EXPECT_EQ(Of<HoldRun>(DecideIt(spoiled)).at(0).reason, "InvalidSpec");
+
+  Snapshot edited = With(RunState::kQueued, {{"model", {{"name", "unheard-of"}}}});
+  edited.run->generation = 2;
+  const Plan refused = DecideIt(edited);
+  ASSERT_EQ(Of<HoldRun>(refused).size(), 1u) << "the run as it was recorded would start";
+  EXPECT_TRUE(Of<SubmitRun>(refused).empty());
+
+  const Plan mended = DecideIt(HeldAs("InvalidSpec"));
+  EXPECT_EQ(Of<ReleaseRun>(mended).at(0).run_id, kRun);
+  EXPECT_TRUE(Of<PatchStatus>(mended).empty()) << "its status is written once it has its turn, or has none";
+  EXPECT_TRUE(mended.look_again);
 }
 
 TEST(DecideTask, MakesNoJobBeforeTheRunApiHasACertificate) {
@@ -487,11 +520,14 @@ TEST(DecideTask, ReplacesAJobThatEndedBeforeTheDecisionInsteadOfFailingTheRun) {
 
 TEST(DecideTask, HoldsBackAnApprovedRunOfASuspendedTask) {
   const json held = {{"suspend", true}};
-  const Plan queued = DecideIt(After(Waiting(kSuspended, held), RunState::kQueued));
-  EXPECT_TRUE(Of<AdmitRuns>(queued).empty());
+  Snapshot in_queue = After(Waiting(kSuspended, held), RunState::kQueued);
+  in_queue.run->hold = control::Hold{"Suspended", "why", std::nullopt};
+  const Plan queued = DecideIt(in_queue);
+  EXPECT_TRUE(Of<AdmitRuns>(queued).empty() && Of<ReleaseRun>(queued).empty());
+  EXPECT_EQ(ConditionOf(queued, "Succeeded").reason, "Suspended");
   const Plan plan = DecideIt(After(Waiting(kSuspended, held), RunState::kDispatched));
   EXPECT_TRUE(Of<SuspendJob>(plan).empty());
-  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "Suspended");
+  EXPECT_EQ(Of<HoldRun>(plan).at(0).reason, "Suspended");
 }
 
 TEST(DecideTask, EndsARejectedRunAndTakesItsSuspendedJobAwayAtOnce) {
@@ -523,7 +559,17 @@ TEST(DecideTask, HoldsBackWhatIsSuspended) {
   EXPECT_TRUE(Of<SubmitRun>(fresh).empty());
   EXPECT_EQ(ConditionOf(fresh, "Accepted").status, "True");
   EXPECT_EQ(Of<PatchStatus>(fresh).at(0).status.phase, api::TaskPhase::kPending);
-  EXPECT_TRUE(Of<CreateJob>(DecideIt(With(RunState::kDispatched, {{"suspend", true}}))).empty());
+  const json suspended = {{"suspend", true}};
+  for (const RunState state : {RunState::kQueued, RunState::kDispatched}) {
+    const Plan plan = DecideIt(With(state, suspended));
+    EXPECT_TRUE(Of<CreateJob>(plan).empty());
+    EXPECT_EQ(Of<HoldRun>(plan).at(0).reason, "Suspended");
+    EXPECT_FALSE(Of<HoldRun>(plan).at(0).retry_after);
+  }
+  const Plan held = DecideIt(HeldAs("Suspended", suspended));
+  EXPECT_TRUE(Of<HoldRun>(held).empty());
+  EXPECT_EQ(ConditionOf(held, "Succeeded").reason, "Suspended");
+  EXPECT_EQ(Of<ReleaseRun>(DecideIt(HeldAs("Suspended"))).size(), 1u);
 }
 
 TEST(DecideTask, StartsANewRunForANewTokenOnly) {
@@ -662,10 +708,19 @@ TEST(DecideTask, FailsARunWhoseJobTheApiServerFindsInvalid) {
 TEST(DecideTask, WaitsWhenAQuotaForbidsTheJob) {
   Snapshot snapshot = With(RunState::kDispatched);
   snapshot.create_problem = CreateProblem{ErrorCode::kDenied, "exceeded quota: jobs"};
-  const Plan plan = DecideIt(snapshot);
-  EXPECT_EQ(ConditionOf(plan, "Succeeded").reason, "JobForbidden");
-  EXPECT_TRUE(Of<FailRun>(plan).empty());
-  EXPECT_TRUE(plan.requeue_after);
+  const Plan refused = DecideIt(snapshot);
+  EXPECT_TRUE(Of<FailRun>(refused).empty());
+  EXPECT_EQ(Of<HoldRun>(refused).at(0).reason, "JobForbidden");
+  EXPECT_TRUE(Of<HoldRun>(refused).at(0).retry_after);
+
+  Snapshot held = HeldAs("JobForbidden", json::object(), kNow + std::chrono::seconds(20));
+  const Plan waits = DecideIt(held);
+  EXPECT_EQ(ConditionOf(waits, "Succeeded").reason, "JobForbidden");
+  EXPECT_EQ(waits.requeue_after, Duration(std::chrono::seconds(20)));
+  EXPECT_EQ(Of<EmitEvent>(waits).at(0).reason, "JobForbidden");
+  EXPECT_TRUE(Of<EmitEvent>(DecideIt(WithStatusWritten(held, waits))).empty()) << "told once";
+  held.run->hold->until = kNow;
+  EXPECT_EQ(Of<ReleaseRun>(DecideIt(held)).size(), 1u);
 }
 
 }  // namespace

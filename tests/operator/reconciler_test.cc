@@ -218,10 +218,36 @@ TEST_F(TaskReconcilerTest, WaitsForAQuotaAndGoesOnOnceThereIsRoom) {
   create_error_ = Error{ErrorCode::kDenied, "exceeded quota"};
   EXPECT_TRUE(Reconcile().requeue_after);
   EXPECT_EQ(ReasonOf("Succeeded"), "JobForbidden");
+  EXPECT_EQ(Phase(), "Queued") << "it holds no place while others could have it";
+  EXPECT_EQ(events_.entries.size(), 1u);
+  clock_.Advance(std::chrono::seconds(61));
+  records_.Find(kRun)->hold->until = kNow;
+  Watch();
+  EXPECT_TRUE(Reconcile().requeue_after) << "it is refused again";
+  EXPECT_EQ(events_.entries.size(), 1u) << "and told once";
   create_error_.reset();
+  records_.Find(kRun)->hold->until = kNow;
   Watch();
   Reconcile();
   EXPECT_EQ(ReasonOf("Succeeded"), "Running");
+}
+
+TEST_F(TaskReconcilerTest, GivesTheTurnOfASuspendedRunToOthersAndStartsItOnceItIsLetGo) {
+  records_.has_room = false;
+  Reconcile();
+  Apply(TaskObject({{"suspend", true}}));
+  Reconcile();
+  ASSERT_TRUE(records_.Find(kRun)->hold);
+  EXPECT_EQ(ReasonOf("Succeeded"), "Suspended");
+  records_.has_room = true;
+  ASSERT_TRUE(records_.Admit());
+  Watch();
+  Reconcile();
+  EXPECT_TRUE(api_.All(kube::kJobs).empty());
+  Apply(TaskObject());
+  Reconcile();
+  EXPECT_FALSE(records_.Find(kRun)->hold);
+  EXPECT_EQ(Phase(), "Running");
 }
 
 TEST_F(TaskReconcilerTest, NamesAMissingSecretAndStartsOnceItIsThere) {

@@ -160,6 +160,7 @@ Result<std::vector<control::RunRecord>> FakeRecords::Admit() {
   std::vector<control::RunRecord> admitted;
   for (auto& [uid, of_task] : runs) {
     if (!has_room || of_task.empty() || of_task.back().state != RunState::kQueued) continue;
+    if (of_task.back().hold) continue;
     of_task.back().state = RunState::kDispatched;
     admitted.push_back(of_task.back());
   }
@@ -171,6 +172,24 @@ Result<std::optional<control::Wait>> FakeRecords::WaitOf(const std::string& run_
   const auto found = waits.find(run_id);
   if (found == waits.end()) return std::optional<control::Wait>();
   return std::optional<control::Wait>(found->second);
+}
+
+Status FakeRecords::HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
+                             std::optional<std::chrono::seconds> retry_after) {
+  auto* run = Find(run_id);
+  if (run == nullptr) return ybis::Fail(ErrorCode::kNotFound, "no run " + run_id);
+  if (run->state != RunState::kQueued && run->state != RunState::kDispatched) return {};
+  run->state = RunState::kQueued;
+  run->hold = control::Hold{reason, message, std::nullopt};
+  if (retry_after) run->hold->until = kNow + *retry_after;
+  return {};
+}
+
+Status FakeRecords::Release(const std::string& run_id) {
+  auto* run = Find(run_id);
+  if (run == nullptr) return ybis::Fail(ErrorCode::kNotFound, "no run " + run_id);
+  run->hold.reset();
+  return {};
 }
 
 Status FakeRecords::Cancel(const std::string& run_id, const std::string& reason) {

@@ -63,6 +63,9 @@ class FakeRecords final : public control::TaskRecords, public LostHolders, publi
   Result<std::optional<control::RunRecord>> LatestRun(const std::string& task_uid) override;
   Result<control::RunRecord> Submit(const control::TaskSubmission& submission) override;
   Result<std::vector<control::RunRecord>> Admit() override;
+  Status HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
+                  std::optional<std::chrono::seconds> retry_after) override;
+  Status Release(const std::string& run_id) override;
   Status Cancel(const std::string& run_id, const std::string& reason) override;
   Status Fail(const std::string& run_id, const api::Failure& failure) override;
   Status RecordEvent(const std::string& run_id, const std::string& key, const std::string& type,

@@ -225,6 +225,87 @@ TEST(TaskQueue, AnEditThatMovesNothingKeepsTheRunsTurn) {
   EXPECT_EQ(world.ledger.RunSpec(run->run_id, {})->objective, "Something else.");
 }
 
+TEST(TaskQueue, AHeldRunHasNeitherTurnNorPlaceUntilItIsReleased) {
+  World world(Server().NewDatabase(), {.total = 1, .per_namespace = 0, .per_repository_branch = 0});
+  const std::string first = Dispatched(world, "first");
+  const std::string second = world.queue.Submit(Submission("second"))->run_id;
+  const std::string third = world.queue.Submit(Submission("third"))->run_id;
+  YBIS_ASSERT_OK(world.queue.HoldBack(second, "Suspended", "spec.suspend is true", std::nullopt));
+  YBIS_ASSERT_OK(world.queue.HoldBack(second, "Suspended", "spec.suspend is true", std::nullopt));
+  YBIS_ASSERT_OK(world.queue.HoldBack(first, "JobForbidden", "exceeded quota", std::chrono::seconds(60)));
+  YBIS_EXPECT_CODE(world.ledger.Claim(first, "pod-1", {}, {}), kConflict);  // it has no place
+  auto admitted = world.queue.Admit();
+  ASSERT_TRUE(admitted);
+  ASSERT_EQ(admitted->size(), 1u) << "the place of the first, past the turn of the second";
+  EXPECT_EQ(admitted->at(0).run_id, third);
+
+  const auto held = world.ledger.GetRun(first, {}).value();
+  EXPECT_EQ(held.state, RunState::kQueued);
+  ASSERT_TRUE(held.hold);
+  EXPECT_EQ(held.hold->reason, "JobForbidden");
+  ASSERT_TRUE(held.hold->until);
+  EXPECT_GT(*held.hold->until, held.created + std::chrono::seconds(50));
+  EXPECT_FALSE(world.ledger.GetRun(second, {})->hold->until);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM events WHERE type = 'RUN_HELD'"), 2);
+
+  YBIS_ASSERT_OK(world.queue.Release(second));
+  YBIS_ASSERT_OK(world.queue.Release(second));
+  YBIS_ASSERT_OK(world.queue.Release(first));
+  YBIS_ASSERT_OK(world.queue.Cancel(third, "make room"));
+  admitted = world.queue.Admit();
+  ASSERT_TRUE(admitted);
+  ASSERT_EQ(admitted->size(), 1u);
+  EXPECT_EQ(admitted->at(0).run_id, second);
+  EXPECT_FALSE(admitted->at(0).hold);
+  Claimed(world, second);
+  YBIS_ASSERT_OK(world.queue.HoldBack(second, "Suspended", "too late", std::nullopt));
+  EXPECT_EQ(world.ledger.GetRun(second, {})->state, RunState::kRunning);
+}
+
+TEST(TaskQueue, AHoldStopsTheClockOfTheDeadline) {
+  World world(Server().NewDatabase());
+  const std::string run = Dispatched(world, "a");
+  const int64_t epoch = Claimed(world, run);
+  YBIS_ASSERT_OK(world.ledger.Release(run, {epoch, "drained"}, {}));
+  YBIS_ASSERT_OK(world.pool.Execute("UPDATE leases SET deadline = now() + interval '100 s'", {}, {}));
+  YBIS_ASSERT_OK(world.queue.HoldBack(run, "Suspended", "", std::nullopt));
+  EXPECT_EQ(Count(world.pool,
+                  "SELECT count(*) FROM runs WHERE deadline IS NULL AND time_left BETWEEN "
+                  "interval '90 s' AND interval '100 s'"),
+            1);
+  YBIS_ASSERT_OK(world.queue.Release(run));
+  ASSERT_EQ(world.queue.Admit()->size(), 1u);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM leases WHERE deadline > now() + interval '80 s'"), 1);
+  EXPECT_GT(Claimed(world, run), epoch);
+}
+
+TEST(TaskQueue, AHeldRunFollowsItsTaskAndCanBeCancelled) {
+  World world(Server().NewDatabase(), {.total = 1, .per_namespace = 0, .per_repository_branch = 0});
+  const std::string first = Dispatched(world, "first");
+  world.queue.Submit(Submission("low", api::Priority::kLow)).value();
+  auto edited = Submission("held", api::Priority::kLow);
+  const std::string held = world.queue.Submit(edited)->run_id;
+  YBIS_ASSERT_OK(world.queue.HoldBack(held, "InvalidSpec", "spec.objective", std::nullopt));
+  edited.spec.priority = api::Priority::kHigh;
+  edited.generation = 2;
+  edited.spec.objective = "Another";
+  YBIS_ASSERT_OK(world.queue.Submit(edited));
+  EXPECT_TRUE((*world.queue.LatestRun(edited.uid))->hold) << "an edit alone lets nothing go";
+  YBIS_ASSERT_OK(world.queue.Release(held));
+  YBIS_ASSERT_OK(world.queue.Fail(first, {api::FailureClass::kInfra, "Gone", ""}));
+  const auto admitted = world.queue.Admit();
+  ASSERT_TRUE(admitted);
+  ASSERT_EQ(admitted->size(), 1u);
+  EXPECT_EQ(admitted->at(0).run_id, held) << "by its new priority";
+  EXPECT_EQ(world.ledger.Claim(held, "pod-1", {}, {})->order.spec.objective, "Another");
+
+  const std::string last = world.queue.Submit(Submission("last"))->run_id;
+  YBIS_ASSERT_OK(world.queue.HoldBack(last, "Suspended", "", std::nullopt));
+  YBIS_ASSERT_OK(world.queue.Cancel(last, "no more"));
+  EXPECT_EQ(world.ledger.GetRun(last, {})->state, RunState::kCancelled);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM holds"), 0);
+}
+
 TEST(TaskQueue, OldHintsAreForgotten) {
   World world(Server().NewDatabase());
   const auto look = [&](store::QueueHints hints) {
