@@ -79,8 +79,9 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
 }
 
 /// Waits until the server says in its pid file that it takes connections.
+/// Recovery writes the whole folder through to the disk first, which others may keep busy.
 bool WaitReady(pid_t pid, const fs::path& pid_file) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
   while (std::chrono::steady_clock::now() < deadline) {
     if (waitpid(pid, nullptr, WNOHANG) == pid) return false;
     std::ifstream file(pid_file);
