@@ -60,6 +60,7 @@ json ConfigJson(const control::Config& config) {
             {"sandbox", config.policy.sandbox_best_effort ? "best-effort" : "enforce"},
             {"execAllow", config.policy.exec_allow}}},
           {"local", {{"databaseIdleSeconds", config.local.database_idle_seconds}}},
+          {"approvals", {{"requireAdmissionPolicy", config.approvals.require_admission_policy}}},
           {"health",
            {{"intervalSeconds", config.health.interval_seconds},
             {"minFreeDiskMiB", config.health.min_free_disk_mib},

@@ -152,8 +152,8 @@ struct Operator::Parts {
         actor({*api, watches.Objects().tasks, watches.Objects().jobs, records, lost, events, metrics}),
         task_reconciler(observer, actor, {options.config, options.run_api_url}, clock),
         workflow_reconciler(watches.Objects().workflows, *api, events, clock),
-        approval_reconciler(
-            {watches.Approvals(), watches.Objects().tasks, *api, records, decisions, events, clock}),
+        approval_reconciler({watches.Approvals(), watches.Objects().tasks, *api, records, decisions, events,
+                             clock, options.config.approvals.require_admission_policy}),
         tasks(Named("ybistask", options.workers), task_reconciler, metrics),
         workflows(Named("ybisworkflow", 1), workflow_reconciler, metrics),
         approvals(Named("ybisapproval", 1), approval_reconciler, metrics),

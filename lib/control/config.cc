@@ -165,6 +165,10 @@ Result<Config> ReadConfig(const json& document) {
     out.local.database_idle_seconds =
         r.Int("databaseIdleSeconds", out.local.database_idle_seconds, 0, 31'536'000);
   });
+  ReadSection(reader, "approvals", [&](ObjectReader& r) {
+    out.approvals.require_admission_policy =
+        r.Bool("requireAdmissionPolicy", out.approvals.require_admission_policy);
+  });
   ReadSection(reader, "health", [&](ObjectReader& r) { ReadHealth(r, out.health); });
   YBIS_TRY(reader.Finish());
   return out;
@@ -205,6 +209,7 @@ json Skeleton() {
               "serviceAccount":0,"workspaceMedium":0,"workspaceSize":0,
               "storageClassName":0,"ttlSecondsAfterFinished":0,"requests":{},"limits":{}},
     "local":{"databaseIdleSeconds":0},
+    "approvals":{"requireAdmissionPolicy":0},
     "health":{"intervalSeconds":0,"minFreeDiskMiB":0,"maxBackupAgeHours":0,"backupFolder":0}})");
 }
 

@@ -76,6 +76,12 @@ struct LocalConfig {
   int64_t database_idle_seconds = 900;  ///< without a user before it is stopped; 0 = never
 };
 
+/// Whose word an approval is (cluster).
+struct ApprovalsConfig {
+  /// An approval counts only when the admission policy pinned spec.approver to its maker.
+  bool require_admission_policy = true;
+};
+
 /// When the health checks speak up.
 struct HealthConfig {
   int64_t interval_seconds = 30;     ///< between looks of a process that stays (operator, worker)
@@ -95,6 +101,7 @@ struct Config {
   PolicyConfig policy;
   RunnerConfig runner;
   LocalConfig local;
+  ApprovalsConfig approvals;
   HealthConfig health;
 
   const ModelConfig* FindModel(

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "operator/approval/approver_policy.h"
 #include "operator/task/act.h"
 
 namespace ybis::op {
@@ -78,6 +79,13 @@ Result<ApprovalOutcome> ApprovalReconciler::Judge(const api::Approval& approval,
   const std::string uid = kube::MetaString(*subject.task, "uid");
   YBIS_ASSIGN(const auto latest, ports_.records.LatestRun(uid));
   if (const auto obstacle = FindObstacle(approval, uid, latest)) return *obstacle;
+  if (ports_.require_admission_policy) {
+    YBIS_ASSIGN(const auto unproven, WhyUnproven(ports_.api, approval.meta.creation_time, stop));
+    if (unproven) {
+      return ApprovalOutcome{ApprovalPhase::kRefused, "ApproverUnproven",
+                             *unproven + "; make another once it is there (docs/operations.md)"};
+    }
+  }
   const auto result = ports_.decisions.Decide(RequestOf(approval, uid), stop);
   if (result) return OutcomeOf(approval, *result);
   if (const auto outcome = OutcomeOf(result.error())) return *outcome;

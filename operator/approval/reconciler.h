@@ -26,6 +26,7 @@ struct ApprovalPorts {
   Decisions& decisions;
   kube::EventSink& events;
   Clock& clock;
+  bool require_admission_policy = true;  ///< refuse what no admission policy pinned to its maker
 };
 
 /// Thread-safe. An approval with a phase is never looked at again; one without may have been decided before a

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "operator/approval/approver_policy.h"
 #include "tests/kube/fake_api.h"
 #include "tests/operator/world.h"
 
@@ -38,6 +39,11 @@ class ApprovalReconcilerTest : public ::testing::Test {
     task["metadata"]["uid"] = kUid;
     ASSERT_TRUE(api_.Replace(kube::kTasks, task, {}));
     records_.runs[kUid].push_back(RunIn(RunState::kBlocked));
+    json policy = {
+        {"metadata", {{"name", "ybisapprovals.ybis.dev"}, {"creationTimestamp", "2026-03-01T11:00:00Z"}}}};
+    ASSERT_TRUE(api_.Create(kAdmissionPolicies, policy, {}));
+    policy["spec"] = {{"policyName", "ybisapprovals.ybis.dev"}, {"validationActions", {"Deny"}}};
+    ASSERT_TRUE(api_.Create(kAdmissionPolicyBindings, policy, {}));
     api_.fail = [this](std::string_view verb, const kube::Resource& resource, const kube::Key&) -> Status {
       if (verb == "patch" && resource.plural == "ybisapprovals") ++patches_;
       if (verb == "patch" && patch_error_) return Fail(*patch_error_);
@@ -105,6 +111,21 @@ TEST_F(ApprovalReconcilerTest, BringsADecisionBeforeTheRecordUnderItsUid) {
   EXPECT_EQ(request.feedback, "Add a test");
   EXPECT_EQ(request.reason, "not yet");
   EXPECT_EQ(request.approver, "ada");
+}
+
+TEST_F(ApprovalReconcilerTest, TakesNobodysWordWithoutTheAdmissionPolicyUnlessToldTo) {
+  ASSERT_TRUE(api_.Delete(kAdmissionPolicyBindings, {"", "ybisapprovals.ybis.dev"}, {}, {}));
+  Apply();
+  Reconcile();
+  EXPECT_TRUE(decisions_.asked.empty());
+  EXPECT_EQ(Shown()["phase"], "Refused");
+  EXPECT_EQ(events_.entries.at(0).reason, "ApproverUnproven");
+
+  ApprovalReconciler trusting({approvals_, tasks_, api_, records_, decisions_, events_, clock_, false});
+  const kube::Key other{"team", "other"};
+  Apply(json::object(), other);
+  ASSERT_TRUE(trusting.Reconcile(other, {}));
+  EXPECT_EQ(decisions_.asked.size(), 1u);
 }
 
 struct VerdictCase {

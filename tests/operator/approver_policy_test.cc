@@ -10,7 +10,9 @@ namespace {
 using control::HealthGrade;
 using nlohmann::json;
 
-json Named(const json& spec) { return {{"metadata", {{"name", "ybisapprovals.ybis.dev"}}}, {"spec", spec}}; }
+json Named(const json& spec, const char* made = "2026-03-01T11:00:00Z") {
+  return {{"metadata", {{"name", "ybisapprovals.ybis.dev"}, {"creationTimestamp", made}}}, {"spec", spec}};
+}
 
 const json kBinding = {{"policyName", "ybisapprovals.ybis.dev"}, {"validationActions", {"Deny"}}};
 
@@ -34,6 +36,27 @@ TEST(ApproverPolicyCheck, IsBrokenWhenTheBindingOnlyWarnsOrIsOfAnotherPolicy) {
     ASSERT_TRUE(api.Create(kAdmissionPolicyBindings, Named(binding), {}));
     EXPECT_EQ(ApproverPolicyCheck(api)({}).grade, HealthGrade::kBroken) << change;
   }
+}
+
+TEST(WhyUnproven, GoesByTheYoungerOfPolicyAndBindingAndGivesItTimeToComeIntoForce) {
+  kube::FakeApi api;
+  ASSERT_TRUE(api.Create(kAdmissionPolicies, Named(json::object()), {}));
+  ASSERT_TRUE(api.Create(kAdmissionPolicyBindings, Named(kBinding, "2026-03-01T11:30:00Z"), {}));
+  EXPECT_FALSE(*WhyUnproven(api, *ParseRfc3339("2026-03-01T11:30:10Z"), {}));
+  EXPECT_TRUE(*WhyUnproven(api, *ParseRfc3339("2026-03-01T11:30:09Z"), {}));
+  EXPECT_TRUE(*WhyUnproven(api, *ParseRfc3339("2026-03-01T11:15:00Z"), {}));
+}
+
+TEST(WhyUnproven, IsAnErrorWhenNobodyAnswersAndAReasonWhenItIsForbidden) {
+  kube::FakeApi api;
+  ErrorCode code = ErrorCode::kUnavailable;
+  api.fail = [&](std::string_view, const kube::Resource&, const kube::Key&) -> Status {
+    return Fail(code, "no");
+  };
+  const TimePoint made = *ParseRfc3339("2026-03-01T12:00:00Z");
+  EXPECT_FALSE(WhyUnproven(api, made, {}));
+  code = ErrorCode::kDenied;
+  EXPECT_TRUE(WhyUnproven(api, made, {}).value());
 }
 
 TEST(ApproverPolicyCheck, WarnsWhenItMayNotLook) {
