@@ -5,6 +5,7 @@
 #include <cpprest/astreambuf.h>
 #include <cpprest/http_client.h>
 #include <fmt/format.h>
+#include <openssl/crypto.h>
 #include <pplx/threadpool.h>
 
 #include <algorithm>
@@ -20,6 +21,10 @@ namespace {
 
 namespace rest = web::http;
 using SteadyClock = std::chrono::steady_clock;
+
+/// OpenSSL would clean up after itself at the exit of the program, while the library's threads still use it:
+/// their state leaks then at best. Before anything else in the process has asked for that.
+[[maybe_unused]] const int kNoOpenSslCleanup = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
 /// A write-only stream buffer that feeds a ClientPipe. The library's own buffers take whatever the server
 /// sends; here the task of a write ends only when there is room, and no more is read from the socket until
