@@ -29,10 +29,10 @@ struct SandboxPolicy {
   /// writable one it is an error. Name the git credentials and token folders here.
   std::vector<std::filesystem::path> hidden = DefaultHidden();
   std::filesystem::path temp;  ///< the command's HOME and TMPDIR; must exist; writable
-  bool network = false;  ///< false: no sockets but Unix ones; true allows connecting to Unix sockets too
+  bool network = false;        ///< false: no sockets but Unix ones; true: IPv4, IPv6 and netlink ones
   /// Connecting to Unix sockets by name. No kernel can limit which, and a desktop session, a container engine
-  /// or an ssh agent listening on one would be a way out; so socket pairs and listening are all there is
-  /// without it. Safe in a pod of its own.
+  /// or an ssh agent listening on one would be a way out. Without it there are socket pairs, and listening
+  /// where there is no network; with network but the pairs no Unix sockets at all. Safe in a pod of its own.
   bool connect_unix = false;
   SandboxLimits limits;
   std::chrono::milliseconds timeout{600'000};

@@ -98,13 +98,22 @@ void AddNamespaces(Rules& rules) {
   rules.Refuse("clone3", {}, ENOSYS);
 }
 
+/// A datagram socket reaches any address without connecting. For AF_UNIX the kernel makes one of SOCK_RAW
+/// too. What is left of socket pairs is connected for good to its other end.
+void RefuseDatagrams(Rules& rules, const char* name) {
+  rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_DGRAM)}, EACCES);
+  rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_RAW)}, EACCES);
+}
+
 /// Which socket families there are. 64-bit comparisons are safe: the kernel cuts the argument to an int, and
 /// a value with high bits set equals no allowed family.
 void AddSockets(Rules& rules, const SandboxPolicy& policy) {
   rules.Refuse("socketpair", {Compare(0, SCMP_CMP_NE, AF_UNIX)}, EACCES);
+  if (!policy.connect_unix) RefuseDatagrams(rules, "socketpair");
   if (policy.network) {
+    // Of connect the filter sees no family, so without leave there must be no Unix socket to connect.
     for (uint64_t family = 0; family < AF_NETLINK; ++family) {
-      if (family == AF_UNIX || family == AF_INET || family == AF_INET6) continue;
+      if (family == AF_INET || family == AF_INET6 || (family == AF_UNIX && policy.connect_unix)) continue;
       rules.Refuse("socket", {Compare(0, SCMP_CMP_EQ, family)}, EACCES);
     }
     rules.Refuse("socket", {Compare(0, SCMP_CMP_GT, AF_NETLINK)}, EACCES);
@@ -113,12 +122,7 @@ void AddSockets(Rules& rules, const SandboxPolicy& policy) {
   rules.Refuse("socket", {Compare(0, SCMP_CMP_NE, AF_UNIX)}, EACCES);
   if (policy.connect_unix) return;
   rules.Refuse("connect", {}, EACCES);
-  // A datagram socket reaches any address without connecting. For AF_UNIX the kernel makes one of SOCK_RAW
-  // too.
-  for (const char* name : {"socket", "socketpair"}) {
-    rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_DGRAM)}, EACCES);
-    rules.Refuse(name, {Compare(1, SCMP_CMP_MASKED_EQ, kSocketType, SOCK_RAW)}, EACCES);
-  }
+  RefuseDatagrams(rules, "socket");
 }
 
 /// Before Landlock 6 signals are not scoped: keep at least the runner and the kill-everything out of reach.

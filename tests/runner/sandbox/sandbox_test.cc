@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,6 +167,62 @@ TEST_F(Sandboxed, ConnectsToUnixSocketsOnlyWhereAllowed) {
   std::filesystem::remove(worktree_ / "s");
   policy_.connect_unix = true;
   EXPECT_EQ(Python(script).output, "0\n");
+}
+
+/// A Unix socket of this process that listens; a name that begins with NUL is an abstract one.
+UniqueFd ListenUnix(const std::string& name, int type = SOCK_STREAM) {
+  UniqueFd listener(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  EXPECT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length), 0) << errno;
+  EXPECT_EQ(::listen(listener.get(), 8), 0);
+  return listener;
+}
+
+TEST_F(Sandboxed, ReachesNoUnixSocketThroughTheNetworkItMayUse) {
+  policy_.network = true;
+  const std::string path = (outside_ / "engine.sock").string();
+  const std::string abstract = fmt::format("ybis-sandbox-test-{}", ::getpid());
+  const UniqueFd by_path = ListenUnix(path);
+  const UniqueFd packets = ListenUnix(path + ".SOCK_SEQPACKET", SOCK_SEQPACKET);
+  const UniqueFd streams = ListenUnix(path + ".SOCK_STREAM");
+  const UniqueFd by_name = ListenUnix('\0' + abstract);
+  const std::string connect = ErrnoOf("socket.socket(socket.AF_UNIX).connect('" + path + "')");
+  EXPECT_EQ(Python(connect).output, "13\n");
+  EXPECT_EQ(Python(ErrnoOf("socket.socket(socket.AF_UNIX).connect('\\0" + abstract + "')")).output, "13\n");
+  for (const char* type : {"SOCK_DGRAM", "SOCK_RAW", "SOCK_SEQPACKET"}) {
+    EXPECT_EQ(Python(ErrnoOf(fmt::format("socket.socket(socket.AF_UNIX, socket.{})", type))).output, "13\n")
+        << type;
+  }
+  for (const char* type : {"SOCK_DGRAM", "SOCK_RAW"}) {
+    EXPECT_EQ(Python(ErrnoOf(fmt::format("socket.socketpair(socket.AF_UNIX, socket.{})", type))).output,
+              "13\n")
+        << type;
+  }
+  // A pair stays one: it can be led nowhere else (EISCONN).
+  for (const char* type : {"SOCK_STREAM", "SOCK_SEQPACKET"}) {
+    const std::string pair = fmt::format("a,b=socket.socketpair(socket.AF_UNIX, socket.{}); ", type);
+    EXPECT_EQ(Python(ErrnoOf(pair + "a.send(b'x'); assert b.recv(1)==b'x'")).output, "0\n") << type;
+    EXPECT_EQ(Python(ErrnoOf(fmt::format("{}b.close(); a.connect('{}.{}')", pair, path, type))).output,
+              "106\n")
+        << type;
+  }
+#ifdef __x86_64__
+  EXPECT_EQ(Python(Syscall("41, ctypes.c_ulong(0x100000001), 1, 0")).output, "13\n") << "cut to AF_UNIX";
+#endif
+  policy_.connect_unix = true;
+  EXPECT_EQ(Python(connect).output, "0\n") << "the same connection works where the policy allows it";
+}
+
+TEST_F(Sandboxed, LooksUpNamesWhereTheNetworkIsAllowed) {
+  policy_.network = true;
+  // glibc asks nscd by a Unix socket first and goes on without it.
+  EXPECT_EQ(Python(ErrnoOf("assert socket.getaddrinfo('localhost', 80)")).output, "0\n");
+  EXPECT_EQ(
+      Python(ErrnoOf("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('127.0.0.1', 53))")).output,
+      "0\n");
 }
 
 TEST_F(Sandboxed, MakesNoneOfTheRefusedCalls) {
