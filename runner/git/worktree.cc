@@ -175,6 +175,7 @@ Worktree::~Worktree() = default;
 
 const fs::path& Worktree::root() const { return state_->places.root; }
 int Worktree::root_fd() const { return state_->root.fd(); }
+const fs::path& Worktree::repository() const { return state_->bare->directory(); }
 const std::string& Worktree::branch() const { return state_->branch; }
 const std::string& Worktree::base_commit() const { return state_->bare->base_commit(); }
 

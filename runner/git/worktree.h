@@ -75,6 +75,9 @@ class Worktree {
   const std::filesystem::path& root() const;
   /// The root opened O_PATH|O_DIRECTORY; belongs to this object.
   int root_fd() const;
+  /// The bare repository that it belongs to: its files hold history and this worktree's index, no
+  /// credentials.
+  const std::filesystem::path& repository() const;
   const std::string& branch() const;
   const std::string& base_commit() const;
 

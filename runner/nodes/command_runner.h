@@ -14,6 +14,8 @@ struct CommandRequest {
   std::vector<std::string> argv;
   std::filesystem::path worktree;  ///< working directory; with `scratch` all that it may write
   std::filesystem::path scratch;   ///< its HOME and TMPDIR; empty when a node begins
+  /// What the worktree's `.git` file leads to: readable, so that git works, and never writable. Empty = none.
+  std::filesystem::path repository;
   std::string input;
   std::chrono::milliseconds timeout{600'000};
   bool network = false;

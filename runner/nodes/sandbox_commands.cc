@@ -16,12 +16,23 @@ SandboxPolicy PolicyOf(const CommandRequest& request, const std::vector<std::fil
   SandboxPolicy policy;
   policy.writable = {request.worktree, request.scratch};
   policy.temp = request.scratch;
+  if (!request.repository.empty()) policy.readable.push_back(request.repository);
   policy.hidden.insert(policy.hidden.end(), hidden.begin(), hidden.end());
   policy.network = request.network;
   policy.timeout = request.timeout;
   policy.max_output = kMaxOutput;
   policy.best_effort = request.best_effort;
   return policy;
+}
+
+/// On a volume whose files show another owner git would refuse the repository. It is the runner's own, and
+/// whatever its hooks or settings could start would start in the sandbox.
+std::map<std::string, std::string> Variables() {
+  return {{"CI", "true"},
+          {"PYTHONDONTWRITEBYTECODE", "1"},
+          {"GIT_CONFIG_COUNT", "1"},
+          {"GIT_CONFIG_KEY_0", "safe.directory"},
+          {"GIT_CONFIG_VALUE_0", "*"}};
 }
 
 /// One text for people and models: what it printed, then what it complained of. Readers look at its end, so
@@ -47,10 +58,8 @@ std::string JoinOutput(const SandboxResult& result) {
 }  // namespace
 
 Result<CommandResult> SandboxCommands::Run(const CommandRequest& request, std::stop_token stop) {
-  const SandboxCommand command{.argv = request.argv,
-                               .directory = request.worktree,
-                               .env = {{"CI", "true"}, {"PYTHONDONTWRITEBYTECODE", "1"}},
-                               .input = request.input};
+  const SandboxCommand command{
+      .argv = request.argv, .directory = request.worktree, .env = Variables(), .input = request.input};
   YBIS_ASSIGN(const SandboxResult result, RunSandboxed(PolicyOf(request, hidden_), command, std::move(stop)));
   if (!result.unenforced.empty()) {
     log::Warn("the sandbox is incomplete on this machine", {{"missing", result.unenforced}});

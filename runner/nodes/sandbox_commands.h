@@ -7,8 +7,8 @@
 
 namespace ybis::runner {
 
-/// Runs every command sandboxed: it may write its worktree and scratch folder and read the installed tools.
-/// Thread-safe.
+/// Runs every command sandboxed: it may write its worktree and scratch folder, and read the installed tools
+/// and the request's repository. Thread-safe.
 class SandboxCommands final : public CommandRunner {
  public:
   /// `hidden` are folders with secrets, kept from every command.

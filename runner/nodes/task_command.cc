@@ -26,6 +26,7 @@ Outcome<CommandResult> RunTaskCommand(const NodeContext& context, const std::vec
   }
   CommandRequest request{.worktree = context.tree.root(),
                          .scratch = context.folder.scratch(),
+                         .repository = context.tree.repository(),
                          .timeout = timeout,
                          .network = context.order.policy.network,
                          .best_effort = context.order.policy.sandbox_best_effort};
