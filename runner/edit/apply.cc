@@ -101,11 +101,4 @@ std::string Describe(std::span<const EditMiss> misses) {
   return text;
 }
 
-Result<std::vector<FileChange>> ApplyPatch(int worktree_fd, std::string_view diff, const EditLimits& limits) {
-  const EditEngine engine(worktree_fd, limits);
-  const std::array<Edit, 1> edits = {UnifiedDiff{std::string(diff)}};
-  YBIS_ASSIGN(const EditPlan plan, engine.Plan(edits));
-  return engine.Apply(plan);
-}
-
 }  // namespace ybis::runner

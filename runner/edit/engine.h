@@ -27,6 +27,7 @@ struct PlannedFile {
   std::optional<std::string> after;   ///< content to be; nullopt = is deleted
   bool executable_before = false;
   bool executable = false;
+  size_t edit = 0;  ///< the last edit that touched it, by its place in the set
 };
 
 /// What a set of edits comes to. It is applicable only when `misses` is empty.
@@ -66,10 +67,5 @@ class EditEngine {
 
 /// The misses as text for a model or a log, at most about 16 KiB; what does not find room is counted.
 std::string Describe(std::span<const EditMiss> misses);
-
-/// Applies a text diff (new files, deletions, renames, executable bits) or fails with its misses as one
-/// kInvalid error.
-Result<std::vector<FileChange>> ApplyPatch(int worktree_fd, std::string_view diff,
-                                           const EditLimits& limits = {});
 
 }  // namespace ybis::runner

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "runner/edit/diff.h"
@@ -74,6 +75,7 @@ class Planner {
     if (plan_.misses.empty()) {
       auto files = overlay_.Changes();
       if (files) plan_.files = std::move(*files);
+      for (PlannedFile& file : plan_.files) file.edit = touched_.at(file.path);
       if (!files) Miss("", files.error().message);
     }
     plan_.patch_id = PatchId(edits);
@@ -93,6 +95,7 @@ class Planner {
   }
 
   Status Set(const std::string& path, std::optional<FileState> state) {
+    touched_[path] = index_;
     const Status set = overlay_.Set(path, std::move(state));
     return set ? set : MissOrFail(path, set.error());
   }
@@ -206,6 +209,7 @@ class Planner {
   std::stop_token stop_;
   EditPlan plan_;
   size_t index_ = 0;
+  std::map<std::string, size_t> touched_;
 };
 
 }  // namespace

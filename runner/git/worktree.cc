@@ -227,6 +227,12 @@ bool Worktree::Has(std::string_view path) const {
   return info && *info && !S_ISDIR((*info)->st_mode);
 }
 
+Result<std::vector<IgnoredPath>> Worktree::Ignored(const std::vector<std::string>& paths,
+                                                   const IgnoreFiles& planned, std::stop_token stop) const {
+  for (const std::string& path : paths) YBIS_TRY(CheckWorktreePath(path));
+  return FindIgnored(state_->program(), state_->places, state_->root, paths, planned, std::move(stop));
+}
+
 Result<std::string> Worktree::ReadBaseFileAt(std::string_view path, size_t max_bytes) const {
   return state_->store.ReadFile(state_->base_tree, std::string(path), max_bytes);
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "runner/git/bare_repository.h"
+#include "runner/git/ignored_paths.h"
 #include "runner/git/settings.h"
 
 namespace ybis::git {
@@ -104,6 +105,10 @@ class Worktree {
   Result<std::string> ReadHeadAt(std::string_view path, size_t max_bytes) const;
   /// Whether the worktree has a file or symlink of that path, ignored ones too.
   bool Has(std::string_view path) const;
+  /// Of these files the ones that Diff() would not show, however they are written, once the ignore files are
+  /// as `planned` says; kInvalid for a path that leaves the worktree.
+  Result<std::vector<IgnoredPath>> Ignored(const std::vector<std::string>& paths, const IgnoreFiles& planned,
+                                           std::stop_token stop) const;
   /// Like ReadFileAt, of the base commit.
   Result<std::string> ReadBaseFileAt(std::string_view path, size_t max_bytes) const;
 

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "runner/edit/engine.h"
+#include "runner/nodes/ignored_edits.h"
 #include "runner/nodes/node.h"
 #include "runner/nodes/prompt.h"
 #include "runner/nodes/prompt_parts.h"
@@ -40,19 +41,21 @@ Outcome<NodeOutput> ExecuteByModel(NodeContext& context, std::stop_token stop) {
 }
 
 /// adapter patch: config.patch, a unified diff.
-Outcome<NodeOutput> ExecutePatch(NodeContext& context, const std::string& patch) {
-  const auto changes = ApplyPatch(context.tree.root_fd(), patch);
-  if (!changes) {
-    const bool misses = changes.error().code == ErrorCode::kInvalid;
-    return FaultUnexpected(misses ? TaskFault(api::FailureClass::kInvalid, "PatchRejected",
-                                              fmt::format("node {}: config.patch does not apply: {}",
-                                                          context.node.name, changes.error().message))
-                                  : FaultOf(FaultSource::kWorkspace, changes.error()));
+Outcome<NodeOutput> ExecutePatch(NodeContext& context, const std::string& patch, std::stop_token stop) {
+  const EditEngine engine(context.tree.root_fd());
+  const std::array<Edit, 1> edits = {UnifiedDiff{patch}};
+  YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, EditPlan plan, engine.Plan(edits, stop));
+  YBIS_TRY_FAULT(FaultSource::kWorktree, MissIgnored(context.tree, plan, std::move(stop)));
+  if (!plan.misses.empty()) {
+    return FaultUnexpected(TaskFault(
+        api::FailureClass::kInvalid, "PatchRejected",
+        fmt::format("node {}: config.patch does not apply: {}", context.node.name, Describe(plan.misses))));
   }
+  YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, const auto changes, engine.Apply(plan));
   NodeOutput out;
-  out.state = {{"patchId", Digest(patch)}, {"filesTouched", changes->size()}};
+  out.state = {{"patchId", Digest(patch)}, {"filesTouched", changes.size()}};
   out.input = {{"adapter", "patch"}, {"patchDigest", Digest(patch)}};
-  out.summary = {{"filesTouched", changes->size()}};
+  out.summary = {{"filesTouched", changes.size()}};
   return out;
 }
 
@@ -67,7 +70,7 @@ Outcome<NodeOutput> RunExecutor(NodeContext& context, std::stop_token stop) {
     return FaultUnexpected(
         TaskFault(api::FailureClass::kInvalid, "NodeConfigInvalid", status.error().message));
   }
-  if (adapter == "patch") return ExecutePatch(context, patch);
+  if (adapter == "patch") return ExecutePatch(context, patch, std::move(stop));
   return ExecuteByModel(context, stop);
 }
 

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "runner/edit/engine.h"
+#include "runner/nodes/ignored_edits.h"
 #include "runner/nodes/prompt.h"
 
 namespace ybis::runner {
@@ -90,11 +91,12 @@ Outcome<std::string> CheckEdits(NodeContext& context, const EditEngine& engine, 
   if (!edits) return edits.error().message;
   if (edits->empty()) return std::string("the list of edits is empty");
   YBIS_PASS(BringMissing(context, Targets(*edits), stop));
-  auto planned = engine.Plan(*edits, std::move(stop));
+  auto planned = engine.Plan(*edits, stop);
   if (!planned) {
     if (planned.error().code == ErrorCode::kTooLarge) return planned.error().message;
     return FaultUnexpected(FaultOf(FaultSource::kWorkspace, planned.error()));
   }
+  YBIS_TRY_FAULT(FaultSource::kWorktree, MissIgnored(context.tree, *planned, std::move(stop)));
   if (!planned->misses.empty())
     return "no edit was applied, since some do not fit:\n" + Describe(planned->misses);
   plan = std::move(*planned);

@@ -298,18 +298,17 @@ TEST_F(EditEngineTest, RebuildsAWorktreeFromAPatch) {
   Put("gone", "x\n");
   Put("old", "same\n");
   Put("script", "s\n");
-  const auto changes =
-      ApplyPatch(fd_.get(),
-                 "diff --git a/gone b/gone\ndeleted file mode 100644\nindex 1..0\n--- a/gone\n+++ "
-                 "/dev/null\n@@ -1 +0,0 @@\n-x\n"
-                 "diff --git a/keep b/keep\nindex 1..2 100644\n--- a/keep\n+++ b/keep\n@@ -1,3 +1,3 @@\n "
-                 "1\n-2\n+two\n 3\n"
-                 "diff --git a/new/f b/new/f\nnew file mode 100755\nindex 0..1\n--- /dev/null\n+++ "
-                 "b/new/f\n@@ -0,0 +1 @@\n+n\n"
-                 "\\ No newline at end of file\n"
-                 "diff --git a/old b/moved\nsimilarity index 100%\nrename from old\nrename to moved\n"
-                 "diff --git a/script b/script\nold mode 100644\nnew mode 100755\n");
-  ASSERT_TRUE(changes) << changes.error().message;
+  EXPECT_EQ(Try({UnifiedDiff{
+                "diff --git a/gone b/gone\ndeleted file mode 100644\nindex 1..0\n--- a/gone\n+++ "
+                "/dev/null\n@@ -1 +0,0 @@\n-x\n"
+                "diff --git a/keep b/keep\nindex 1..2 100644\n--- a/keep\n+++ b/keep\n@@ -1,3 +1,3 @@\n "
+                "1\n-2\n+two\n 3\n"
+                "diff --git a/new/f b/new/f\nnew file mode 100755\nindex 0..1\n--- /dev/null\n+++ "
+                "b/new/f\n@@ -0,0 +1 @@\n+n\n"
+                "\\ No newline at end of file\n"
+                "diff --git a/old b/moved\nsimilarity index 100%\nrename from old\nrename to moved\n"
+                "diff --git a/script b/script\nold mode 100644\nnew mode 100755\n"}}),
+            "");
   EXPECT_THAT(Files(), ElementsAre("worktree/keep", "worktree/moved", "worktree/new/f", "worktree/script"));
   EXPECT_EQ(Get("keep"), "1\ntwo\n3\n");
   EXPECT_EQ(Get("new/f"), "n");
@@ -328,14 +327,12 @@ TEST_F(EditEngineTest, SwapsNamesInOneDiff) {
 }
 
 TEST_F(EditEngineTest, RefusesAPatchThatMakesALinkAndWritesThroughIt) {
-  const auto changes =
-      ApplyPatch(fd_.get(),
-                 "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n"
-                 "+../outside\n\\ No newline at end of file\n"
-                 "diff --git a/l/f b/l/f\nnew file mode 100644\n--- /dev/null\n+++ b/l/f\n"
-                 "@@ -0,0 +1 @@\n+x\n");
-  ASSERT_FALSE(changes);
-  EXPECT_THAT(changes.error().message, HasSubstr("symbolic links"));
+  EXPECT_THAT(
+      Try({UnifiedDiff{"diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n"
+                       "+../outside\n\\ No newline at end of file\n"
+                       "diff --git a/l/f b/l/f\nnew file mode 100644\n--- /dev/null\n+++ b/l/f\n"
+                       "@@ -0,0 +1 @@\n+x\n"}}),
+      HasSubstr("symbolic links"));
   EXPECT_THAT(Files(), ElementsAre());
 }
 

@@ -58,6 +58,8 @@ FakeCore::Model EngineTest::GoodModel() {
     if (request.prompt == "planner") {
       return json{{"summary", "Add a script."}, {"steps", {"write it"}}, {"files", plan_files_}};
     }
+    const size_t asked = request.messages.size() / 2;  // 1 at first: system and user
+    if (request.prompt == "executor" && asked > 1 && asked - 2 < reasked_.size()) return reasked_[asked - 2];
     const size_t round = request.prompt == "executor" ? 0 : static_cast<size_t>(request.visit);
     if (round >= edits_.size()) return Fail(ErrorCode::kInvalid, "the model has no more answers");
     return edits_[round];

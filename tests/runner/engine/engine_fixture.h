@@ -53,7 +53,8 @@ class EngineTest : public ::testing::Test {
   DiskServer server_;
   FakeCore core_;
   FakeCommands commands_;
-  std::deque<nlohmann::json> edits_;  ///< of the executor and then of each repair
+  std::deque<nlohmann::json> edits_;    ///< of the executor and then of each repair
+  std::deque<nlohmann::json> reasked_;  ///< of the executor when its edits are sent back; else the same again
   nlohmann::json plan_files_;
   Duration wait_when_blocked_{0};
   bool local_ = false;  ///< the order's project root counts

@@ -139,6 +139,40 @@ TEST_F(EngineTest, SendsMissesBackAndFailsEditsThatNeverFit) {
   EXPECT_EQ(core_.checkpoint->patch, "");
 }
 
+TEST_F(EngineTest, SendsBackAnEditOfAFileThatGitIgnores) {
+  server_.Commit("kept.log", "tracked\n");
+  server_.Commit(".gitignore", "*.log\n");
+  edits_ = {{{"edits",
+              {{{"op", "write"}, {"path", "hello.py"}, {"content", "print('hello')\n"}},
+               {{"op", "write"}, {"path", "hello.log"}, {"content", "hello\n"}}}}}};
+  reasked_ = {{{"edits",
+                {{{"op", "write"}, {"path", "hello.py"}, {"content", "print('hello')\n"}},
+                 {{"op", "write"}, {"path", "kept.log"}, {"content", "changed\n"}}}}}};
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(core_.finish->outcome, "Completed");
+  const std::string asked = core_.model_requests.back().messages.back().content;
+  EXPECT_NE(asked.find("edits[1] hello.log: git ignores this file, so that the change would not hold it: "
+                       "rule '*.log' in line 1 of .gitignore"),
+            std::string::npos)
+      << asked;
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "kept.log"), "changed") << "a tracked file may match";
+}
+
+TEST_F(EngineTest, JudgesIgnoredFilesByTheGitignoreOfTheSameAnswer) {
+  server_.Commit(".gitignore", "*.log\n");
+  edits_ = {{{"edits",
+              {{{"op", "write"}, {"path", "hello.gen"}, {"content", "x\n"}},
+               {{"op", "write"}, {"path", ".gitignore"}, {"content", "*.gen\n"}}}}}};
+  reasked_ = {{{"edits",
+                {{{"op", "write"}, {"path", "hello.log"}, {"content", "hello\n"}},
+                 {{"op", "write"}, {"path", ".gitignore"}, {"content", "*.log\n!hello.log\n"}}}}}};
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(core_.finish->outcome, "Completed");
+  const std::string asked = core_.model_requests.back().messages.back().content;
+  EXPECT_NE(asked.find("edits[0] hello.gen: git ignores"), std::string::npos) << asked;
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "hello.log"), "hello");
+}
+
 TEST_F(EngineTest, FailsAModelThatAnswersNonsense) {
   core_.model = [](const api::ModelRequest&) { return Fail(ErrorCode::kInvalid, "no JSON after 3 tries"); };
   EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);

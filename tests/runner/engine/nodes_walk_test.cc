@@ -51,6 +51,16 @@ TEST_F(NodesWalkTest, ExecutorRefusesAPatchThatDoesNotApply) {
   EXPECT_NE(core_.finish->failure->message.find("no.py"), std::string::npos);
 }
 
+TEST_F(NodesWalkTest, ExecutorRefusesAPatchOfAFileThatGitIgnores) {
+  server_.Commit(".gitignore", "*.log\n");
+  const std::string patch = "--- /dev/null\n+++ b/a.log\n@@ -0,0 +1 @@\n+x\n";
+  Use(Then(
+      {{"name", "execute"}, {"type", "executor"}, {"config", {{"adapter", "patch"}, {"patch", patch}}}}));
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "PatchRejected");
+  EXPECT_NE(core_.finish->failure->message.find("a.log: git ignores this file"), std::string::npos);
+}
+
 TEST_F(NodesWalkTest, CommandNodeChangesBecomeThePatch) {
   core_.order.spec.parameters = {{"word", "moin"}};
   Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"rewrite", "{{word}}"}}}}}));

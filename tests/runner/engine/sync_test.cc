@@ -164,12 +164,16 @@ TEST_F(SyncTest, AMissingFileThatThePlanNamesIsBroughtFromTheCheckout) {
   edits_ = {{{"edits",
               {{{"op", "search_replace"}, {"path", "settings.local"}, {"search", "1"}, {"replace", "2"}},
                {{"op", "write"}, {"path", "hello.py"}, {"content", "print('hello')\n"}}}}}};
+  reasked_ = {WriteEdit("hello.py", "print('hello')\n")};
   core_.order.spec.delivery.mode = api::DeliveryMode::kNone;
   ASSERT_EQ(RunOnce(), ExitCode::kDone) << core_.finish->failure->message;
   const api::EventReport* event = Event("FILE_SYNCED_FROM_PROJECT_ROOT");
   ASSERT_NE(event, nullptr);
   EXPECT_EQ((*event->fields)["path"], "settings.local");
   EXPECT_EQ(core_.finish->outcome, "Completed");
+  EXPECT_NE(core_.model_requests.back().messages.back().content.find("settings.local: git ignores this file"),
+            std::string::npos)
+      << "it is there to be read: the change would not hold an edit of it";
   EXPECT_EQ(ReadFile(source_.path() / "settings.local").value(), "port = 1\n");
 }
 
