@@ -201,7 +201,7 @@ bool Holds(const api::When& when, const json& state) {
 
 const Edge* ErrorEdge(const NodeSpec& node) {
   for (const Edge& edge : node.next) {
-    if (edge.to == "error_handler") return &edge;
+    if (edge.to == kErrorHandler) return &edge;
   }
   return nullptr;
 }
@@ -223,7 +223,7 @@ const Edge* Route(const WorkflowSpec& spec, const NodeSpec& node, const NodeOutc
   const Edge* repair = node.type == "gate" ? RepairEdge(spec, node) : nullptr;
   if (repair != nullptr && !outcome.approved) return outcome.decision == "repair" ? repair : nullptr;
   for (const Edge& edge : node.next) {
-    if (!edge.when && &edge != repair && edge.to != "error_handler") return &edge;
+    if (!edge.when && &edge != repair && edge.to != kErrorHandler) return &edge;
   }
   return nullptr;
 }

@@ -11,6 +11,9 @@
 
 namespace ybis::workflow {
 
+/// The node that takes over from one that fails, when that one lists it.
+inline constexpr std::string_view kErrorHandler = "error_handler";
+
 /// The node types a runner knows. Anything else is refused at load, never passed through.
 const std::set<std::string, std::less<>>& KnownNodeTypes();
 

@@ -8,9 +8,9 @@
 namespace ybis::runner {
 
 /// The member of the state that the engine keeps for itself: no node can have that name. Holds gateNode (the
-/// last gate that judged), lastNode, waiting {node, message} (of a human_approval node), approval (a
-/// person's, of what the last gate judged), revision (what a person asked for last) and revisions (how
-/// often).
+/// last gate that judged), lastNode, limitHandled (the run whose visit limit went to error_handler), waiting
+/// {node, message} (of a human_approval node), approval (a person's, of what the last gate judged), revision
+/// (what a person asked for last) and revisions (how often).
 inline constexpr char kRunState[] = "@run";
 
 struct Conclusion {

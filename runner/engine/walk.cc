@@ -14,6 +14,9 @@ namespace {
 
 using nlohmann::json;
 
+/// Of kRunState: the run in which a node over its visit limit has gone to the error handler.
+constexpr const char* kLimitHandled = "limitHandled";
+
 Fault WorkflowFault(std::string message) {
   return TaskFault(api::FailureClass::kInvalid, "WorkflowInvalid", std::move(message));
 }
@@ -69,11 +72,20 @@ Outcome<Walk::Step> Walk::NextStep() const {
   const int64_t cap =
       workflow::VisitCap(workflow, *step.node, parts_.order.spec.limits.max_repairs) + Revisions(checkpoint_);
   if (step.visit > cap) {
-    return FaultUnexpected(
-        TaskFault(api::FailureClass::kAgent, "VisitLimitReached",
-                  fmt::format("node {} was reached more than {} times", step.node->name, cap)));
+    step.over_limit = TaskFault(api::FailureClass::kAgent, "VisitLimitReached",
+                                fmt::format("node {} was reached more than {} times", step.node->name, cap));
+    if (!MayHandleLimit(*step.node)) return FaultUnexpected(*step.over_limit);
   }
   return step;
+}
+
+/// Once in a run, so that a handler which leads back into the loop ends it all the same.
+bool Walk::MayHandleLimit(const api::NodeSpec& node) const {
+  if (node.name == workflow::kErrorHandler) return false;
+  const json run = checkpoint_.state->value(kRunState, json::object());
+  if (run.value(kLimitHandled, std::string()) == parts_.order.run_id) return false;
+  return workflow::Next(parts_.order.workflow, node.name, {.error = true}, *checkpoint_.state).kind ==
+         workflow::NextStep::Kind::kNode;
 }
 
 int64_t Walk::RepairsLeft(const api::NodeSpec& gate) const {
@@ -124,22 +136,27 @@ Outcome<NodeOutput> Walk::RunNode(Step& step, std::stop_token stop) {
                                                step.node->name, step.node->timeout_seconds)));
 }
 
-/// Takes up what an editing node changed, or undoes what another left behind.
-Outcome<void> Walk::TakePatch(const Step& step, bool failed, json& state, std::stop_token stop) {
-  constexpr FaultSource kGit = FaultSource::kWorktree;
-  if (step.type->effect == Effect::kReads) return {};
-  if (failed || step.type->effect == Effect::kScratches) {
-    YBIS_TRY_FAULT(kGit, parts_.tree.Restore(checkpoint_.patch, stop));
-    return {};
-  }
+/// Takes up what an editing node changed.
+Outcome<void> Walk::TakePatch(json& state, std::stop_token stop) {
   edited_ = true;
-  YBIS_ASSIGN_FAULT(kGit, checkpoint_.patch, parts_.tree.Snapshot(stop));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, std::string patch, parts_.tree.Snapshot(stop));
+  YBIS_PASS(parts_.folder.PutArtifact("patch.diff", patch, stop));
+  checkpoint_.patch = std::move(patch);
   if (const auto diff = parts_.tree.Diff(size_t{64} * 1024 * 1024, stop)) {
     state["diff"] = {{"filesChanged", diff->files.size()},
                      {"insertions", diff->insertions},
                      {"deletions", diff->deletions}};
   }
-  return parts_.folder.PutArtifact("patch.diff", checkpoint_.patch, stop);
+  return {};
+}
+
+/// The node's output, with what it changed taken up. A change that cannot be is the node's failure.
+Outcome<NodeOutput> Walk::Perform(Step& step, json& state, std::stop_token stop) {
+  if (step.over_limit) return FaultUnexpected(*step.over_limit);
+  Outcome<NodeOutput> result = RunNode(step, stop);
+  if (!result || step.type->effect != Effect::kEdits) return result;
+  YBIS_PASS(TakePatch(state, std::move(stop)));
+  return result;
 }
 
 /// The next node's name, or "" when the walk ends here; what ends it is put into the state.
@@ -205,14 +222,16 @@ Outcome<void> Walk::RunStep(std::stop_token stop) {
     YBIS_TRY_FAULT(FaultSource::kWorktree, parts_.tree.Restore(checkpoint_.patch, stop));
     edited_ = false;
   }
-  const Outcome<NodeOutput> result = RunNode(step, stop);
+  json state = *checkpoint_.state;
+  const Outcome<NodeOutput> result = Perform(step, state, stop);
   const NodeOutput* output = result ? &*result : nullptr;
   const Fault* fault = result ? nullptr : &result.error();
   if (fault != nullptr && (fault->kind != FaultKind::kFail || stop.stop_requested())) {
     return FaultUnexpected(*fault);
   }
-  json state = *checkpoint_.state;
-  YBIS_PASS(TakePatch(step, fault != nullptr, state, stop));
+  if (step.type->effect == Effect::kScratches || (step.type->effect == Effect::kEdits && fault != nullptr)) {
+    YBIS_TRY_FAULT(FaultSource::kWorktree, parts_.tree.Restore(checkpoint_.patch, stop));
+  }
   AddUsage(state, step.usage);
   if (output != nullptr) {
     state[step.node->type] = output->state;
@@ -232,10 +251,11 @@ Outcome<void> Walk::RunStep(std::stop_token stop) {
     run.erase("approval");  // whoever approved has not seen this verdict
   }
   run["lastNode"] = step.node->name;
+  if (step.over_limit) run[kLimitHandled] = parts_.order.run_id;
   checkpoint_.next_node = Route(step, output, fault, state);
   checkpoint_.state = std::make_shared<const json>(std::move(state));
   checkpoint_.seq += 1;
-  checkpoint_.visits[step.node->name] = step.visit;
+  if (!step.over_limit) checkpoint_.visits[step.node->name] = step.visit;
   checkpoint_.base_commit = parts_.tree.base_commit();
   parts_.journal.Info("node finished", {{"node", step.node->name}, {"next", checkpoint_.next_node}});
   return Report(step, output, fault, stop);

@@ -2,6 +2,7 @@
 // The walk of a workflow's graph: one node after the other, a checkpoint reported after each.
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <stop_token>
 
 #include "api/run_api.h"
@@ -45,12 +46,15 @@ class Walk {
     int64_t visit = 1;
     TimePoint started;
     api::Usage usage;
+    std::optional<Fault> over_limit;  ///< it may not run again: its failure, for the error handler
   };
 
   Outcome<Step> NextStep() const;
   Outcome<void> RunStep(std::stop_token stop);
   Outcome<NodeOutput> RunNode(Step& step, std::stop_token stop);
-  Outcome<void> TakePatch(const Step& step, bool failed, nlohmann::json& state, std::stop_token stop);
+  Outcome<NodeOutput> Perform(Step& step, nlohmann::json& state, std::stop_token stop);
+  Outcome<void> TakePatch(nlohmann::json& state, std::stop_token stop);
+  bool MayHandleLimit(const api::NodeSpec& node) const;
   int64_t RepairsLeft(const api::NodeSpec& gate) const;
   std::string Route(const Step& step, const NodeOutput* output, const Fault* fault,
                     nlohmann::json& state) const;

@@ -293,5 +293,91 @@ TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
   EXPECT_EQ(core_.nodes.size(), 4U);
 }
 
+TEST_F(NodesWalkTest, AChangeThatIsTooLargeGoesToTheErrorHandler) {
+  Use({{{"name", "codemod"},
+        {"type", "command"},
+        {"config", {{"argv", {"bloat"}}}},
+        {"next", {"verify", "error_handler"}}},
+       {{"name", "error_handler"},
+        {"type", "command"},
+        {"config", {{"argv", {"mend"}}}},
+        {"next", {"verify"}}},
+       {{"name", "verify"}, {"type", "verifier"}, {"next", {"gate"}}},
+       {{"name", "gate"}, {"type", "gate"}}});
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    if (request.argv.front() == "bloat") {
+      (void)WriteFileAtomic(request.worktree / "core.dump", "x");
+      std::filesystem::resize_file(request.worktree / "core.dump", size_t{65} << 20);
+    }
+    if (request.argv.front() == "mend") (void)WriteFileAtomic(request.worktree / "app.py", "mended\n");
+    return CommandResult{.exit_code = 0};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  ASSERT_GE(core_.nodes.size(), 2U);
+  EXPECT_EQ(core_.nodes[0].outcome, "error");
+  EXPECT_EQ((*core_.nodes[0].checkpoint.state)["error"]["reason"], "ChangeTooLarge");
+  EXPECT_EQ(core_.nodes[0].checkpoint.patch, "");
+  EXPECT_EQ(core_.nodes[1].node, "error_handler");
+  EXPECT_EQ(core_.finish->outcome, "Completed")
+      << (core_.finish->failure ? core_.finish->failure->message : "");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "app.py"), "mended");
+  EXPECT_EQ(server_.Show("ybis/greet-0123abcd-1", "core.dump"), "") << "what was too large is gone";
+}
+
+TEST_F(NodesWalkTest, AChangeThatIsTooLargeFailsItsNodeWithoutAHandler) {
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"bloat"}}}}}));
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    (void)WriteFileAtomic(request.worktree / "core.dump", "x");
+    std::filesystem::resize_file(request.worktree / "core.dump", size_t{65} << 20);
+    return CommandResult{.exit_code = 0};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "ChangeTooLarge");
+  ASSERT_EQ(core_.nodes.size(), 1U);
+  EXPECT_EQ(core_.nodes[0].outcome, "error");
+}
+
+TEST_F(NodesWalkTest, ANodeOverItsVisitLimitGoesToTheErrorHandler) {
+  Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b", "error_handler"}}, {"maxVisits", 2}},
+       {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}},
+       {{"name", "error_handler"}, {"type", "passthrough"}}});
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "VisitLimitReached");
+  ASSERT_EQ(core_.nodes.size(), 6U);
+  EXPECT_EQ(core_.nodes[4].node, "a");
+  EXPECT_EQ(core_.nodes[4].outcome, "error");
+  EXPECT_EQ(core_.nodes[5].node, "error_handler");
+  EXPECT_EQ(core_.checkpoint->visits["a"], 2) << "the visit that was refused is none";
+}
+
+TEST_F(NodesWalkTest, AHandlerThatLeadsBackToTheVisitLimitEndsTheRun) {
+  Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b", "error_handler"}}, {"maxVisits", 2}},
+       {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}},
+       {{"name", "error_handler"}, {"type", "passthrough"}, {"next", {"a"}}, {"maxVisits", 50}}});
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "VisitLimitReached");
+  ASSERT_EQ(core_.nodes.size(), 6U);
+  EXPECT_EQ(core_.nodes[5].node, "error_handler");
+}
+
+TEST_F(NodesWalkTest, TheErrorHandlersOwnVisitLimitEndsTheRun) {
+  Use({{{"name", "codemod"},
+        {"type", "command"},
+        {"config", {{"argv", {"fail"}}}},
+        {"next", {"error_handler"}},
+        {"maxVisits", 9}},
+       {{"name", "error_handler"},
+        {"type", "passthrough"},
+        {"next", {"codemod", "error_handler"}},
+        {"maxVisits", 1}}});
+  commands_.run = [](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    return CommandResult{.exit_code = 1};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "VisitLimitReached");
+  EXPECT_NE(core_.finish->failure->message.find("error_handler"), std::string::npos);
+  EXPECT_EQ(core_.nodes.size(), 3U);
+}
+
 }  // namespace
 }  // namespace ybis::runner
