@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "http/client.h"
 #include "http/unix_client.h"
+#include "http/url.h"
 #include "runner/engine/engine.h"
 #include "runner/engine/workspace_lock.h"
 #include "runner/nodes/sandbox_commands.h"
@@ -17,17 +18,25 @@ namespace {
 
 constexpr Duration kDyingTime = std::chrono::seconds(10);  // of an earlier runner in the same workspace
 
+}  // namespace
+
+Status CheckApiUrl(const std::string& text) {
+  if (text.starts_with("unix:")) return http::ParseUnixUrl(text).map([](const http::UnixUrl&) {});
+  const auto url = http::ParseUrl(text);
+  if (!url) return FailIn("--api-url", url.error());
+  if (url->scheme == "https" || http::IsLoopback(url->host)) return {};
+  return Fail(ErrorCode::kInvalid,
+              "--api-url: must be an https:// address or unix:/path, since the run's token goes there");
+}
+
+namespace {
+
 Status CheckFlags(const RunnerFlags& flags) {
   static const RE2 run_id(R"([A-Za-z0-9][A-Za-z0-9._-]{0,127})");
   if (!RE2::FullMatch(flags.run_id, run_id)) {
     return Fail(ErrorCode::kInvalid, "--run-id: must be 1 to 128 letters, digits, '.', '_' or '-'");
   }
-  if (flags.api_url.starts_with("unix:")) {
-    YBIS_TRY(http::ParseUnixUrl(flags.api_url));
-  } else if (!flags.api_url.starts_with("https://") && !flags.api_url.starts_with("http://127.0.0.1")) {
-    return Fail(ErrorCode::kInvalid,
-                "--api-url: must be an https:// address or unix:/path, since the run's token goes there");
-  }
+  YBIS_TRY(CheckApiUrl(flags.api_url));
   if (!flags.workspace.is_absolute())
     return Fail(ErrorCode::kInvalid, "--workspace: must be an absolute path");
   return {};

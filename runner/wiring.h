@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 
+#include "base/result.h"
 #include "runner/engine/exit_code.h"
 
 namespace ybis::runner {
@@ -24,6 +25,10 @@ struct RunnerFlags {
   std::filesystem::path home;        ///< local mode: whose configuration says what git ignores
   std::filesystem::path xdg_config;  ///< likewise
 };
+
+/// Whether the run's token may go to that address: https, a Unix socket, or http to this machine. kInvalid
+/// says what is wrong.
+Status CheckApiUrl(const std::string& text);
 
 /// Checks the flags and runs the one run to its end. Blocks; `terminate` is SIGTERM.
 ExitCode RunRunner(const RunnerFlags& flags, std::stop_token terminate);

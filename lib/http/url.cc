@@ -1,5 +1,6 @@
 #include "http/url.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <charconv>
@@ -72,6 +73,13 @@ Result<Url> ParseUrl(std::string_view text) {
   url.target = target == std::string_view::npos ? "/" : std::string(rest.substr(target));
   if (url.target[0] == '?') url.target.insert(0, "/");
   return url;
+}
+
+bool IsLoopback(std::string_view host) {
+  // Four numbers and nothing else: "127.0.0.1.example.com" is a name like any other.
+  in_addr address{};
+  const bool ipv4 = ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  return host == "localhost" || host == "::1" || (ipv4 && (ntohl(address.s_addr) >> 24) == 127);
 }
 
 std::string EncodeComponent(std::string_view text) {

@@ -23,6 +23,9 @@ struct Url {
 /// reach them) and ports out of range.
 Result<Url> ParseUrl(std::string_view text);
 
+/// Whether a URL's host can be nowhere but on this machine: localhost, ::1 or an IPv4 address of 127.0.0.0/8.
+bool IsLoopback(std::string_view host);
+
 /// Percent-encodes all but the unreserved characters (RFC 3986).
 std::string EncodeComponent(std::string_view text);
 /// "a=1&b=x%20y", keys in order; entries with an empty value are left out.

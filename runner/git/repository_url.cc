@@ -6,6 +6,8 @@
 #include <cctype>
 #include <charconv>
 
+#include "http/url.h"
+
 namespace ybis::git {
 namespace {
 
@@ -34,10 +36,6 @@ bool IsUserName(std::string_view user) {
   if (user.empty() || user.front() == '-') return false;
   return std::all_of(user.begin(), user.end(),
                      [](char c) { return IsAlnum(c) || c == '.' || c == '-' || c == '_' || c == '+'; });
-}
-
-bool IsLoopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host.substr(0, 4) == "127.";
 }
 
 /// %00 to %1f and %7f would reach the server, or a credential request, as control characters.
@@ -151,7 +149,7 @@ Result<RepositoryUrl> ParseScpLike(std::string_view text) {
 
 Result<RepositoryUrl> ParseHttp(std::string_view text, std::string_view rest, UrlPolicy policy) {
   YBIS_ASSIGN(RepositoryUrl url, ParseRemote(text, Transport::kHttp, rest));
-  if (!policy.allow_insecure_http || !IsLoopback(url.host)) {
+  if (!policy.allow_insecure_http || !http::IsLoopback(url.host)) {
     return Refuse("http:// would send credentials and code in the clear; write https://");
   }
   return url;

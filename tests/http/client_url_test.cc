@@ -37,6 +37,15 @@ TEST(ParseUrl, NeverRepeatsAPassword) {
   EXPECT_EQ(url.error().message.find("hunter2"), std::string::npos);
 }
 
+TEST(IsLoopback, TakesAddressesAndNoNamesThatBeginLikeOne) {
+  for (const char* here : {"localhost", "127.0.0.1", "127.255.255.254", "::1"})
+    EXPECT_TRUE(IsLoopback(here)) << here;
+  for (const char* elsewhere : {"127.0.0.1.evil.example", "127.evil.example", "localhost.evil.example",
+                                "128.0.0.1", "10.127.0.1", "127.1", "0.0.0.0", "", "::", "127.0.0.1 "}) {
+    EXPECT_FALSE(IsLoopback(elsewhere)) << elsewhere;
+  }
+}
+
 TEST(EncodeQuery, EncodesAndLeavesEmptyValuesOut) {
   EXPECT_EQ(EncodeQuery({{"a", "x=1,y in (b)"}, {"b", ""}, {"c", "é"}}),
             "a=x%3D1%2Cy%20in%20%28b%29&c=%C3%A9");

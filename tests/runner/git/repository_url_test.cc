@@ -97,6 +97,7 @@ TEST(ParseRepositoryUrl, TakesFilesInLocalModeOnly) {
 TEST(ParseRepositoryUrl, TakesPlainHttpToLoopbackOnly) {
   EXPECT_TRUE(ParseRepositoryUrl("http://127.0.0.1:80/a", {.allow_insecure_http = true}));
   EXPECT_FALSE(ParseRepositoryUrl("http://example.com/a", {.allow_insecure_http = true}));
+  EXPECT_FALSE(ParseRepositoryUrl("http://127.0.0.1.evil.example/a", {.allow_insecure_http = true}));
   EXPECT_FALSE(ParseRepositoryUrl("http://127.0.0.1/a"));
 }
 
