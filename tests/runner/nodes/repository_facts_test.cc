@@ -36,9 +36,16 @@ TEST(RankFiles, NamesNothingForAnObjectiveThatFitsNothing) {
 }
 
 TEST(RankFiles, DoesNotTakePartsOfNamesForNames) {
-  // "report.pyc" does not name report.py.
-  const auto ranked = Rank("look at report.pyc");
-  for (size_t i = 0; i < ranked.size(); ++i) EXPECT_NE(ranked[i], "src/inventory.py");
+  // Too short to be found as an identifier: only its name can bring it.
+  const auto rank = [](const std::string& query) {
+    return RankFiles({"db.py"}, query, [](const std::string&) { return std::string(); });
+  };
+  for (const char* query : {"look at db.pyc", "look at mydb.py", "look at old/db.py", "look at db.py/x"}) {
+    EXPECT_TRUE(rank(query).empty()) << query;
+  }
+  for (const char* query : {"look at db.py", "db.py", "(db.py)", "db.py."}) {
+    EXPECT_EQ(rank(query), std::vector<std::string>{"db.py"}) << query;
+  }
 }
 
 TEST(FactsText, ListsFilesLanguagesAndChecksInAFence) {
