@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "operator/task/admission.h"
 #include "operator/task/job_spec.h"
 #include "operator/task/status.h"
@@ -20,6 +21,7 @@ constexpr std::chrono::seconds kQuotaLook{30};             // for an API server 
 constexpr Duration kStartLook = std::chrono::seconds(10);  // for a pod that does not start
 constexpr Duration kEndGrace = std::chrono::seconds(30);   // for a runner to leave after its run has ended
 constexpr Duration kNodeGrace = std::chrono::seconds(60);  // for a pod to end after its deletion was due
+constexpr size_t kMaxMessage = 1024;                       // of a failure
 
 /// Decides one snapshot; a value that lives for one call.
 class Decision {
@@ -299,7 +301,7 @@ class Decision {
   }
 
   Plan FailWith(api::FailureClass failure_class, std::string reason, std::string message) {
-    if (message.size() > 1024) message.resize(1024);
+    message.resize(CutAtCharacter(message, kMaxMessage).size());
     Do(FailRun{s_.run->run_id, {failure_class, std::move(reason), std::move(message)}});
     plan_.look_again = true;
     return std::move(plan_);

@@ -1,6 +1,7 @@
 #include "runner/engine/fault.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
 
 namespace ybis::runner {
 namespace {
@@ -97,7 +98,7 @@ std::string Message(const std::string& text, std::string_view advice) {
   std::string out = log::Redact(text);
   constexpr size_t kRoom = 1024;
   const size_t room = kRoom - (advice.empty() ? 0 : advice.size() + 2);
-  if (out.size() > room) out.resize(room);
+  out.resize(CutAtCharacter(out, room).size());
   if (!advice.empty()) out += fmt::format("; {}", advice);
   return out;
 }

@@ -3,12 +3,15 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "runner/policy/glob.h"
 
 namespace ybis::runner {
 namespace {
 
 using nlohmann::json;
+
+constexpr size_t kMaxMessage = 1024;  // of a failure
 
 struct GateInput {
   const GateFacts& facts;
@@ -140,7 +143,7 @@ api::Failure FailureOf(const Rule& rule, const RuleVerdict& verdict) {
   if (rule.failure_class == api::FailureClass::kVerify && !verdict.details.empty()) {
     message += fmt::format(" ({}); see verifier.json", fmt::join(verdict.details, ", "));
   }
-  if (message.size() > 1024) message.resize(1024);
+  message.resize(CutAtCharacter(message, kMaxMessage).size());
   return {.failure_class = blocked ? api::FailureClass::kPolicy : rule.failure_class,
           .reason = blocked ? "PolicyBlocked" : std::string(rule.reason),
           .message = std::move(message)};

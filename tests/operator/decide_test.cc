@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "base/utf8.h"
 #include "operator/task/status.h"
 #include "tests/operator/world.h"
 
@@ -318,6 +319,19 @@ TEST(DecideTask, FailsTheRunWhoseJobEndedWithoutAResult) {
       EXPECT_EQ(fails[0].failure.reason, one.reason) << one.name;
       EXPECT_TRUE(plan.look_again) << one.name;
     }
+  }
+}
+
+TEST(DecideTask, CutsALongFailureBetweenCharacters) {
+  for (const char* shift : {"", "x", "xx"}) {
+    Snapshot snapshot = WithJob(RunState::kRunning, JobFailed("BackoffLimitExceeded"));
+    snapshot.job->failed_message = shift;
+    for (int i = 0; i < 600; ++i) snapshot.job->failed_message += "\u20ac";
+    const auto fails = Of<FailRun>(DecideIt(snapshot));
+    ASSERT_EQ(fails.size(), 1u);
+    EXPECT_LE(fails[0].failure.message.size(), 1024U);
+    EXPECT_GT(fails[0].failure.message.size(), 1020U);
+    EXPECT_EQ(fails[0].failure.message, ValidUtf8(fails[0].failure.message));
   }
 }
 

@@ -10,9 +10,9 @@ TEST(CheckApiUrl, LetsTheTokenGoOnlyWhereNobodyElseReadsIt) {
                            "http://127.0.0.1", "unix:/run/ybis/api.sock"}) {
     EXPECT_TRUE(CheckApiUrl(good)) << good;
   }
-  for (const char* bad :
-       {"http://127.0.0.1.evil.example", "http://127.0.0.1.evil.example:8080", "http://127.0.0.1@evil.example",
-        "http://127.0.0.10x", "http://example.com", "https://", "ftp://127.0.0.1", "unix:relative", "127.0.0.1", ""}) {
+  for (const char* bad : {"http://127.0.0.1.evil.example", "http://127.0.0.1.evil.example:8080",
+                          "http://127.0.0.1@evil.example", "http://127.0.0.10x", "http://example.com",
+                          "https://", "ftp://127.0.0.1", "unix:relative", "127.0.0.1", ""}) {
     const Status checked = CheckApiUrl(bad);
     ASSERT_FALSE(checked) << bad;
     EXPECT_EQ(checked.error().code, ErrorCode::kInvalid) << bad;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
+
 namespace ybis::runner {
 namespace {
 
@@ -72,6 +74,17 @@ TEST(FaultOf, CapsMessagesButKeepsTheAdvice) {
   const Fault fault = FaultOf(kModel, Fail(ErrorCode::kInvalid, std::string(5000, 'x')).value());
   EXPECT_LE(fault.failure.message.size(), 1024U);
   EXPECT_NE(fault.failure.message.find("try another model"), std::string::npos);
+}
+
+TEST(FaultOf, CutsMessagesBetweenCharacters) {
+  for (const char* shift : {"", "x", "xx"}) {
+    std::string text = shift;
+    for (int i = 0; i < 600; ++i) text += "\u20ac";
+    const std::string message = TaskFault(api::FailureClass::kAgent, "R", text).failure.message;
+    EXPECT_GT(message.size(), 1020U);
+    EXPECT_LE(message.size(), 1024U);
+    EXPECT_EQ(message, ValidUtf8(message)) << "no half of a character at the end";
+  }
 }
 
 }  // namespace

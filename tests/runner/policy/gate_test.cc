@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
+
 namespace ybis::runner {
 namespace {
 
@@ -55,6 +57,19 @@ TEST(Judge, RejectsAFailedVerificationWithoutRepairsLeft) {
   EXPECT_EQ(result.failure->failure_class, api::FailureClass::kVerify);
   EXPECT_EQ(result.failure->reason, "VerificationFailed");
   EXPECT_NE(result.failure->message.find("pytest"), std::string::npos);
+}
+
+TEST(Judge, CutsALongMessageBetweenCharacters) {
+  GateFacts facts = GoodFacts();
+  facts.repairs_left = 0;
+  for (const char* shift : {"", "x", "xx"}) {
+    facts.checks_failed = {shift};
+    for (int i = 0; i < 600; ++i) facts.checks_failed[0] += "\u20ac";
+    const std::string message = JudgeWith(facts).failure->message;
+    EXPECT_LE(message.size(), 1024U);
+    EXPECT_GT(message.size(), 1020U);
+    EXPECT_EQ(message, ValidUtf8(message)) << "no half of a character at the end";
+  }
 }
 
 TEST(Judge, BlocksAProtectedPathNamingRuleAndPath) {
