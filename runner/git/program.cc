@@ -213,6 +213,8 @@ Status LaySsh(const Settings& settings, const GitCredentials& credentials, Acces
   return {};
 }
 
+std::string Subcommand(const GitCall& call) { return call.arguments.empty() ? "" : call.arguments.front(); }
+
 Result<ProcessResult> Execute(std::vector<std::string> argv, std::map<std::string, std::string> environment,
                               const GitCall& call, std::chrono::milliseconds timeout, std::stop_token stop) {
   ProcessSpec spec{.argv = std::move(argv),
@@ -224,10 +226,16 @@ Result<ProcessResult> Execute(std::vector<std::string> argv, std::map<std::strin
                    .before_exec = DieWith(::getpid()),
                    .on_output = {}};
   if (call.progress) spec.on_output = ProgressLines(call.progress);
-  return RunProcess(spec, std::move(stop));
+  YBIS_ASSIGN(ProcessResult result, RunProcess(spec, std::move(stop)));
+  // It had no say: what it would have answered about the repository is not known.
+  if (result.signal != 0 && !result.timed_out) {
+    return Fail({ErrorCode::kInternal,
+                 fmt::format("git {} was killed by signal {}; for want of memory, perhaps", Subcommand(call),
+                             result.signal),
+                 true});
+  }
+  return result;
 }
-
-std::string Subcommand(const GitCall& call) { return call.arguments.empty() ? "" : call.arguments.front(); }
 
 }  // namespace
 

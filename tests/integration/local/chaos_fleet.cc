@@ -1,11 +1,15 @@
 #include "tests/integration/local/chaos_fleet.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
 #include <thread>
 
 namespace ybis::testing {
@@ -16,6 +20,19 @@ using namespace std::chrono_literals;
 namespace {
 
 const std::string kKeeper("\0db\0keep\0", 9);  // stops the database when nobody has used it for a while
+
+/// 0 when it is gone.
+pid_t ParentOf(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string state;
+  pid_t parent = 0;
+  fields >> state >> parent;
+  return parent;
+}
 
 }  // namespace
 
@@ -57,7 +74,10 @@ void ChaosFleet::KillWorker() {
 }
 
 void ChaosFleet::KillRunner() {
-  const auto runners = ProcessesOf(machine_, "ybis-runner");
+  auto runners = ProcessesOf(machine_, "ybis-runner");
+  // Not what a runner has just forked: a command that is killed before it begins reads as one that failed.
+  const std::set<pid_t> all(runners.begin(), runners.end());
+  std::erase_if(runners, [&](pid_t pid) { return all.contains(ParentOf(pid)); });
   // Each is as likely to die when few are left: else the last run's would be killed without end.
   const size_t pick = random_() % std::max(runners.size(), workers_.size());
   if (pick >= runners.size()) return;

@@ -83,6 +83,23 @@ TEST(GitProgram, SaysWhenGitIsMissing) {
   EXPECT_EQ(GitProgram::Create(settings).error().code, ErrorCode::kUnsupported);
 }
 
+TEST(GitProgram, AKilledGitHasAnsweredNothing) {
+  const TempDir folder;
+  const auto killed = folder.Write("git", "#!/bin/sh\nkill -9 $$\n");
+  ::chmod(killed.c_str(), 0755);
+  Settings settings;
+  settings.private_dir = folder.path() / "private";
+  settings.git = killed;
+  const GitProgram program = GitProgram::Create(settings).value();
+  GitCall call;
+  call.arguments = {"apply", "-"};
+  const auto result = program.RunLocal(call, {});
+  ASSERT_FALSE(result) << "an exit code would read as a patch that does not apply";
+  EXPECT_EQ(result.error().code, ErrorCode::kInternal);
+  EXPECT_TRUE(result.error().retryable);
+  EXPECT_NE(result.error().message.find("git apply was killed by signal 9"), std::string::npos);
+}
+
 TEST(GitProgram, GivesGitsOwnWordsForAFailedCall) {
   const TempDir folder;
   GitCall call;
