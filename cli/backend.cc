@@ -26,6 +26,7 @@ Result<std::optional<control::Wait>> Backend::WaitOf(const TaskView&, std::stop_
   return Fail(ErrorCode::kUnsupported, "this backend does not tell what waits; look at the task's status");
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): backends that decide keep it
 Result<control::ApprovalResult> Backend::Decide(const TaskView& task, control::ApprovalRequest,
                                                 std::stop_token) {
   return Fail(

@@ -15,7 +15,7 @@ struct Leading::Work {
   control::WatchdogThread watchdog;
 };
 
-Leading::Leading(LeadingParts parts) : parts_(parts) {}
+Leading::Leading(LeadingParts parts) : parts_(std::move(parts)) {}
 Leading::~Leading() { Stop(std::chrono::milliseconds(0)); }
 
 void Leading::Start() {

@@ -32,7 +32,7 @@ std::string WorkflowOf(const nlohmann::json& task) {
 
 }  // namespace
 
-Watches::Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, WatchSettings settings,
+Watches::Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, const WatchSettings& settings,
                  WatchSinks sinks)
     : sinks_(std::move(sinks)),
       tasks_(reader, watcher, clock, Settings(kube::kTasks, settings.ns, OurTasks(settings.instance)),

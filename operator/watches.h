@@ -30,7 +30,7 @@ struct WatchSinks {
 /// Start and Stop by one thread; Caches by any. The references must outlive it.
 class Watches {
  public:
-  Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, WatchSettings settings,
+  Watches(kube::Reader& reader, kube::Watcher& watcher, Clock& clock, const WatchSettings& settings,
           WatchSinks sinks);
 
   void Start();

@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -71,11 +71,13 @@ Result<fs::path> FindPrograms(int wanted) {
                           wanted, wanted));
 }
 
-/// Gives up root for good; async-signal-safe.
+/// Gives up root for good. Between fork and exec: by the system calls, since the library's functions look for
+/// threads that the parent had.
 int DropTo(uid_t uid, gid_t gid) {
   if (::geteuid() != 0) return 0;
-  if (::setgroups(0, nullptr) != 0 || ::setgid(gid) != 0 || ::setuid(uid) != 0) return errno;
-  return 0;
+  const bool done = ::syscall(SYS_setgroups, 0, nullptr) == 0 && ::syscall(SYS_setgid, gid) == 0 &&
+                    ::syscall(SYS_setuid, uid) == 0;
+  return done ? 0 : errno;
 }
 
 Status Give(const fs::path& path, uid_t uid, gid_t gid) {

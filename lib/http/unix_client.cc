@@ -180,7 +180,7 @@ class Answer {
 
   ClientResponse Head() const {
     ClientResponse out;
-    out.status = parser_.get().result_int();
+    out.status = static_cast<int>(parser_.get().result_int());
     for (const auto& field : parser_.get().base()) {
       std::string name(field.name_string());
       std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });

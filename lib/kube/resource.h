@@ -45,7 +45,7 @@ struct Key {
   std::string ns;  ///< "" for what is not namespaced
   std::string name;
 
-  auto operator<=>(const Key&) const = default;
+  auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 sees a 0
   /// "namespace/name", or "name".
   std::string ToString() const;
 };

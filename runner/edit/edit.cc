@@ -99,8 +99,8 @@ struct Normaliser {
 Result<std::vector<Edit>> ParseEdits(const nlohmann::json& value, const EditLimits& limits) {
   ObjectReader reader(value, "");
   const auto* list = reader.Array("edits");
-  if (list == nullptr) reader.Problem("edits: must be a list of edits");
   YBIS_TRY(reader.Finish());
+  if (list == nullptr) return Fail(ErrorCode::kInvalid, "edits: must be a list of edits");
   if (list->size() > limits.max_edits) {
     return Fail(ErrorCode::kTooLarge,
                 fmt::format("edits: {}, more than the {} allowed", list->size(), limits.max_edits));

@@ -17,8 +17,8 @@ using nlohmann::json;
 /// Of kRunState: the run in which a node over its visit limit has gone to the error handler.
 constexpr const char* kLimitHandled = "limitHandled";
 
-Fault WorkflowFault(std::string message) {
-  return TaskFault(api::FailureClass::kInvalid, "WorkflowInvalid", std::move(message));
+Fault WorkflowFault(const std::string& message) {
+  return TaskFault(api::FailureClass::kInvalid, "WorkflowInvalid", message);
 }
 
 void AddUsage(json& state, const api::Usage& usage) {

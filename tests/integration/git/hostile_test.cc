@@ -2,6 +2,7 @@
 // that the next attempt stumbles over.
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -178,7 +179,7 @@ TEST_F(Hostile, WorksAsAUserWithoutHomeOrEntryInPasswd) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::clearenv();
-    if (::setgid(10001) != 0 || ::setuid(10001) != 0) ::_exit(2);
+    if (::syscall(SYS_setgid, 10001) != 0 || ::syscall(SYS_setuid, 10001) != 0) ::_exit(2);
     auto bare = BareRepository::Open(Program(volume_.path()), Request(), Right(), {});
     if (!bare) ::_exit(3);
     auto tree = Worktree::Create(*bare, "task-1-run-1", volume_.path() / "tree", {});
