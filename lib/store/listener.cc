@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/unique_fd.h"
 #include "store/connection.h"
 #include "store/conninfo.h"
 
@@ -20,11 +21,8 @@ namespace {
 class StopDescriptor {
  public:
   explicit StopDescriptor(std::stop_token stop)
-      : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), wake_(std::move(stop), Wake{fd_}) {}
-  ~StopDescriptor() { ::close(fd_); }
-  StopDescriptor(const StopDescriptor&) = delete;
-  StopDescriptor& operator=(const StopDescriptor&) = delete;
-  int fd() const { return fd_; }
+      : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), wake_(std::move(stop), Wake{fd_.get()}) {}
+  int fd() const { return fd_.get(); }
 
  private:
   struct Wake {
@@ -34,7 +32,7 @@ class StopDescriptor {
       [[maybe_unused]] const auto written = ::write(fd, &one, sizeof(one));
     }
   };
-  int fd_;
+  UniqueFd fd_;  // closed once no callback can write to it any more
   std::stop_callback<Wake> wake_;
 };
 
