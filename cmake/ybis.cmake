@@ -14,7 +14,7 @@ if(YBIS_SANITIZE)
 endif()
 if(YBIS_FUZZ)
   # Clang's libFuzzer counts the branches of everything; Boost 1.74 does not know clang's coroutines by itself.
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_compile_options(-fsanitize=fuzzer-no-link -Wno-unknown-warning-option)
   add_compile_definitions(BOOST_ASIO_HAS_CO_AWAIT=1 BOOST_ASIO_HAS_STD_COROUTINE=1)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
