@@ -34,6 +34,23 @@ pid_t ParentOf(pid_t pid) {
   return parent;
 }
 
+/// Whether it blocks or handles SIGTERM by now; before that the signal itself ends it.
+bool HearsTerm(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/status", pid));
+  uint64_t heard = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("SigBlk:") || line.starts_with("SigCgt:"))
+      heard |= std::stoull(line.substr(7), nullptr, 16);
+  }
+  return (heard & (uint64_t{1} << (SIGTERM - 1))) != 0;
+}
+
+/// A worker that has just been started is given the time to begin.
+void Terminate(const Background& worker) {
+  for (int i = 0; i < 500 && !HearsTerm(worker.pid()); ++i) std::this_thread::sleep_for(20ms);
+  worker.Signal(SIGTERM);
+}
+
 }  // namespace
 
 ChaosFleet::ChaosFleet(const Machine& machine, std::map<std::string, std::string> env, int workers,
@@ -95,7 +112,7 @@ void ChaosFleet::KillDatabase() {
 
 bool ChaosFleet::Stop() {
   bool good = true;
-  for (auto& worker : workers_) worker->Signal(SIGTERM);
+  for (auto& worker : workers_) Terminate(*worker);
   for (auto& worker : workers_) good = worker->Wait(60s) == 0 && good;
   workers_.clear();
   return good;
@@ -105,7 +122,7 @@ bool ChaosFleet::StartAndStopOne() {
   std::this_thread::sleep_for(5s);  // a socket younger than that might be about to be used
   const auto worker = StartWorker();
   std::this_thread::sleep_for(2s);
-  worker->Signal(SIGTERM);
+  Terminate(*worker);
   return worker->Wait(60s) == 0;
 }
 
