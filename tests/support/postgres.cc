@@ -1,6 +1,7 @@
 #include "tests/support/postgres.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -19,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "base/unique_fd.h"
 
 namespace ybis::testing {
 namespace {
@@ -181,10 +183,21 @@ void Postgres::Restart() {
 void Postgres::KillHard() {
   if (pid_ <= 0) return;
   kill(pid_, SIGSTOP);  // no new children while they are counted
-  for (const pid_t child : ChildrenOf(pid_)) kill(child, SIGKILL);
+  waitpid(pid_, nullptr, WUNTRACED);
+  std::vector<UniqueFd> children;
+  for (const pid_t child : ChildrenOf(pid_)) {
+    children.emplace_back(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+    kill(child, SIGKILL);
+  }
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = -1;
+  // One that is writing to the disk dies after that, and the next server refuses the memory that it holds
+  // until then.
+  for (const UniqueFd& child : children) {
+    pollfd gone{child.get(), POLLIN, 0};
+    if (child.valid()) poll(&gone, 1, 60'000);
+  }
 }
 
 }  // namespace ybis::testing
