@@ -5,10 +5,14 @@ import json
 import os
 import sys
 
+import build_figures
 import local_figures
 
 
 def measured(arguments):
+    if arguments.only in ("build", "demo"):
+        yield from getattr(build_figures, arguments.only)()
+        return
     if arguments.only != "cluster":
         yield from local_figures.figures()
     if arguments.only == "local":
@@ -25,7 +29,7 @@ def measured(arguments):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=["local", "cluster"])
+    parser.add_argument("--only", choices=["local", "cluster", "build", "demo"], help="build and demo come when asked for alone")
     parser.add_argument("--tasks", type=int, default=20, help="run in the cluster, one after the other")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     arguments = parser.parse_args()

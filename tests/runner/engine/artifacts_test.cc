@@ -66,6 +66,8 @@ TEST_F(ArtifactsTest, SchemasRefuseWhatIsWrong) {
   EXPECT_NE(SchemaProblem("plan", json{{"summary", "s"}}), "");
   EXPECT_NE(SchemaProblem("gate", json::object()), "");
   EXPECT_NE(SchemaProblem("edits", json{{"edits", "x"}}), "");
+  EXPECT_NE(SchemaProblem("node_input", json{{"patchDigest", "x"}}), "");
+  EXPECT_NE(SchemaProblem("node_output", json{{"unheard", 1}}), "");
 }
 
 TEST_F(ArtifactsTest, NodeReportsAndCheckpointsSurviveTheWire) {

@@ -1,5 +1,7 @@
 #include "tests/runner/engine/engine_fixture.h"
 
+#include "tests/runner/engine/schema_check.h"
+
 namespace ybis::runner {
 
 using nlohmann::json;
@@ -23,6 +25,34 @@ api::WorkflowSpec NativeWorkflow() {
   auto workflow = api::ParseWorkflowSpec(spec, "native");
   if (!workflow) throw std::logic_error(workflow.error().message);
   return *workflow;
+}
+
+namespace {
+
+/// The schema that what a node left has to fit: the standard artifact's where its output is one.
+std::string SchemaOf(const std::string& type, bool is_input, const json& value) {
+  static const std::map<std::string, std::string> standard = {
+      {"spec_generator", "spec"}, {"planner", "plan"}, {"verifier", "verifier"}, {"gate", "gate"}};
+  if (is_input) return "node_input";
+  const auto it = standard.find(type);
+  return it == standard.end() || value.contains("error") ? "node_output" : it->second;
+}
+
+}  // namespace
+
+void EngineTest::TearDown() {
+  for (const api::NodeSpec& node : core_.order.workflow.nodes) {
+    for (const auto& [name, bytes] : core_.artifacts) {
+      for (const char* file : {"input.json", "output.json"}) {
+        if (name.find('/') != 4 + 1 + node.name.size() || !name.ends_with("-" + node.name + "/" + file))
+          continue;
+        const json value = json::parse(bytes);
+        EXPECT_EQ(SchemaProblem(SchemaOf(node.type, std::string_view(file) == "input.json", value), value),
+                  "")
+            << name << ": " << bytes;
+      }
+    }
+  }
 }
 
 EngineTest::EngineTest()

@@ -41,6 +41,8 @@ inline auto PassesWhen(const std::string& file, const std::string& text) {
 class EngineTest : public ::testing::Test {
  protected:
   EngineTest();
+  /// Whatever a test does: what the nodes left fits configs/schemas.
+  void TearDown() override;
 
   /// One attempt on a volume of its own (`fresh`) or the one before it.
   ExitCode RunOnce(bool fresh = false);
