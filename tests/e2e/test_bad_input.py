@@ -36,7 +36,7 @@ def test_api_server_refuses_and_names_the_field(change, field):
 def test_a_name_that_fits_no_label_is_refused():
     refused = apply(manifest("x" * 64), check=False)
     assert refused.returncode != 0 and "at most 63 characters" in refused.stderr, refused.stderr
-    assert apply(manifest("x" * 63), "--dry-run=server").returncode == 0
+    apply(manifest("x" * 63), "--dry-run=server")
 
 
 @pytest.mark.parametrize("edge", ["", "x" * 64, {"to": "end", "when": {}, "more": 1}])
