@@ -11,12 +11,19 @@
 namespace ybis::op {
 namespace {
 
-constexpr char kExamples[] = R"(Examples:
+constexpr char kFooter[] = R"(Exit codes:
+  0    stopped by SIGTERM or SIGINT, or printed what was asked for
+  1    cannot start or go on: the cluster, the database's schema, a port, a lease that another replica holds now
+  64   wrong flags
+  78   wrong configuration: the profile, the file, the environment, an address, or no database
+  130, 143  ended at once by a second SIGINT or SIGTERM
+
+Examples:
   In a cluster (the chart sets these):
     ybis-operator --config=/etc/ybis/config/config.yaml --database-url-file=/etc/ybis/database/url --leader-elect
   By hand against the current kubectl context, for one namespace:
-    DATABASE_URL=postgresql://ybis@localhost/ybis ybis-operator --profile=dev --namespace=demo \
-      --operator-namespace=demo --run-api-url=https://host.example:8443
+    DATABASE_URL=postgresql://ybis@localhost/ybis YBIS_CONFIG__RUNNER__IMAGE=registry.example.com/ybis/ybis-runner:0.1.0 \
+      ybis-operator --profile=dev --namespace=demo --operator-namespace=demo --run-api-url=https://host.example:8443
 
 Environment: DATABASE_URL, YBIS_PROFILE, KUBECONFIG, POD_NAME, POD_NAMESPACE, and YBIS_CONFIG__<SECTION>__<KEY> for any
 single setting of the configuration (YBIS_CONFIG__LIMITS__MAXRUNS=5). Flags come before environment variables.)";
@@ -101,7 +108,7 @@ Status Fill(Raw& raw, const std::map<std::string, std::string>& environment) {
 std::variant<Options, ExitNow> ReadOptions(int argc, char** argv,
                                            const std::map<std::string, std::string>& environment) {
   CLI::App app{"ybis-operator: turns YbisTask objects into runs, and serves the runners."};
-  app.footer(kExamples);
+  app.footer(kFooter);
   app.set_version_flag("--version", std::string("ybis-operator ") + kYbisVersion);
   Raw raw;
   AddFlags(app, raw);

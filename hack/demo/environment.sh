@@ -18,7 +18,18 @@ environment_cluster() {
   step "cluster: up"
   hack/cluster/cluster up
   eval "$(hack/cluster/cluster env)"
+  environment_tools
   environment_own
+}
+
+# A cluster of this machine brings them along.
+environment_tools() {
+  local tool
+  for tool in kubectl helm ${YBIS_E2E:+kubeconform}; do
+    command -v "$tool" >/dev/null && continue
+    echo "$tool is not in PATH: install it, or have \`hack/cluster/cluster build\` compile it" >&2
+    return 1
+  done
 }
 
 readonly DEMO_LABEL=ybis.dev/demo

@@ -26,6 +26,17 @@ void CheckText(ObjectReader& reader, std::string_view key, const std::string& va
   CheckNul(reader, reader.PathOf(key), value);
 }
 
+/// Whoever is to approve reads where a change comes from on a terminal, which obeys control characters: C0,
+/// DEL and, as two bytes of UTF-8, C1.
+void CheckControls(ObjectReader& reader, std::string_view key, std::string_view value) {
+  for (size_t i = 0; i < value.size(); ++i) {
+    const auto at = static_cast<unsigned char>(value[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < value.size() ? value[i + 1] : 0);
+    if (at >= 0x20 && at != 0x7f && !(at == 0xc2 && next >= 0x80 && next <= 0x9f)) continue;
+    return reader.Problem(fmt::format("{}: must hold no control characters", reader.PathOf(key)));
+  }
+}
+
 std::string BoundedString(ObjectReader& reader, std::string_view key, size_t max) {
   std::string value = reader.String(key);
   CheckText(reader, key, value, max);
@@ -88,7 +99,9 @@ void ReadNested(ObjectReader& reader, std::string_view key, Read read) {
 void ReadRepository(ObjectReader& reader, RepositorySpec& out) {
   out.url = reader.RequiredString("url");
   CheckText(reader, "url", out.url, 2048);
+  CheckControls(reader, "url", out.url);
   out.ref = BoundedString(reader, "ref", 256);
+  CheckControls(reader, "ref", out.ref);
   out.credentials_secret = ReadNameRef(reader, "credentialsSecretRef");
   out.ca_bundle_secret = ReadNameRef(reader, "caBundleSecretRef");
 }

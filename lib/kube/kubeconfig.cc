@@ -18,6 +18,9 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+/// The extension of a cluster that holds what its plugins want to know.
+constexpr const char* kExecExtension = "client.authentication.k8s.io/exec";
+
 /// A named cluster, user or context, with what is needed to speak of it.
 struct Entry {
   json value;
@@ -185,7 +188,27 @@ Status ReadCertificate(const Entry& entry, ObjectReader& reader, http::TlsSettin
   return {};
 }
 
-Result<ExecPlugin> ReadPlugin(const Entry& entry, const json& exec, const Environment& env) {
+/// What a plugin that asks for it is told of the cluster, in the words of client.authentication.k8s.io. Of
+/// what its type has besides, a kubeconfig that got here holds nothing (ReadCluster).
+Result<json> ClusterInfo(const Entry& cluster, const Connection& connection) {
+  json info = {{"server", connection.server}};
+  std::string ca_pem = connection.tls.ca_pem;
+  if (ca_pem.empty() && !connection.tls.ca_file.empty()) {
+    YBIS_ASSIGN(ca_pem, ReadFile(connection.tls.ca_file));
+  }
+  if (!ca_pem.empty()) info["certificate-authority-data"] = Base64Encode(ca_pem);
+  const auto extensions = cluster.value.find("extensions");
+  if (extensions == cluster.value.end() || !extensions->is_array()) return info;
+  for (const json& extension : *extensions) {
+    if (!extension.is_object() || !extension.contains("extension")) continue;
+    const auto name = extension.find("name");
+    if (name != extension.end() && *name == kExecExtension) info["config"] = extension["extension"];
+  }
+  return info;
+}
+
+Result<ExecPlugin> ReadPlugin(const Entry& entry, const json& exec, const Environment& env,
+                              const Entry& cluster, const Connection& connection) {
   ExecPlugin plugin;
   plugin.where = entry.where + ".exec";
   ObjectReader reader(exec, plugin.where);
@@ -200,8 +223,9 @@ Result<ExecPlugin> ReadPlugin(const Entry& entry, const json& exec, const Enviro
   if (reader.String("interactiveMode") == "Always") {
     reader.Problem(plugin.where + ".interactiveMode: Always is not possible, there is no terminal");
   }
+  json spec = {{"interactive", false}};
   if (reader.Bool("provideClusterInfo", false)) {
-    reader.Problem(plugin.where + ".provideClusterInfo: is not supported");
+    YBIS_ASSIGN(spec["cluster"], ClusterInfo(cluster, connection));
   }
   plugin.env = env;
   if (const json* variables = reader.Array("env")) {
@@ -215,11 +239,14 @@ Result<ExecPlugin> ReadPlugin(const Entry& entry, const json& exec, const Enviro
     }
   }
   YBIS_TRY(reader.Finish(false));
+  plugin.env["KUBERNETES_EXEC_INFO"] =
+      DumpJson({{"apiVersion", plugin.api_version}, {"kind", "ExecCredential"}, {"spec", std::move(spec)}});
   if (plugin.command.find('/') != std::string::npos) plugin.command = entry.Beside(plugin.command);
   return plugin;
 }
 
-Status ReadUser(const Entry& entry, const Environment& env, Clock& clock, Connection& connection) {
+Status ReadUser(const Entry& entry, const Environment& env, Clock& clock, const Entry& cluster,
+                Connection& connection) {
   YBIS_TRY(Refuse(entry, "username", "basic authentication is not supported"));
   YBIS_TRY(Refuse(entry, "password", "basic authentication is not supported"));
   YBIS_TRY(Refuse(entry, "auth-provider", "is no longer part of Kubernetes; use an exec plugin"));
@@ -238,7 +265,7 @@ Status ReadUser(const Entry& entry, const Environment& env, Clock& clock, Connec
   } else if (!token.empty()) {
     connection.token = std::make_shared<FixedToken>(token);
   } else if (exec != nullptr) {
-    YBIS_ASSIGN(ExecPlugin plugin, ReadPlugin(entry, *exec, env));
+    YBIS_ASSIGN(ExecPlugin plugin, ReadPlugin(entry, *exec, env, cluster, connection));
     const auto source = std::make_shared<ExecToken>(std::move(plugin), clock);
     connection.token = source;
     if (!connection.tls.client_certificate && connection.tls.client_cert_file.empty()) {
@@ -283,7 +310,7 @@ Result<Connection> KubeconfigConnection(const KubeconfigOptions& options, const 
   YBIS_TRY(ReadCluster(cluster, connection));
   if (!user_name.empty()) {
     YBIS_ASSIGN(const Entry user, Named(merged.users, user_name, context.where + ".user"));
-    YBIS_TRY(ReadUser(user, env, clock, connection));
+    YBIS_TRY(ReadUser(user, env, clock, cluster, connection));
   }
   YBIS_TRY(CheckScheme(connection, cluster));
   return connection;

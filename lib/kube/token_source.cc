@@ -68,13 +68,10 @@ http::ClientCertificate ExecToken::Certificate() {
 }
 
 Result<ExecToken::Credential> ExecToken::Ask(std::stop_token stop) const {
-  const json info = {
-      {"apiVersion", plugin_.api_version}, {"kind", "ExecCredential"}, {"spec", {{"interactive", false}}}};
   ProcessSpec spec;
   spec.argv = {plugin_.command};
   spec.argv.insert(spec.argv.end(), plugin_.args.begin(), plugin_.args.end());
   spec.env = plugin_.env;
-  spec.env["KUBERNETES_EXEC_INFO"] = DumpJson(info);
   spec.directory = plugin_.directory;
   spec.timeout = kPluginTimeout;
   auto result = RunProcess(spec, stop);

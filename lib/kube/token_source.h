@@ -45,7 +45,7 @@ struct ExecPlugin {
   std::string api_version;
   std::string command;
   std::vector<std::string> args;
-  Environment env;                  ///< whole environment of the plugin
+  Environment env;                  ///< whole environment of the plugin, KUBERNETES_EXEC_INFO too
   std::filesystem::path directory;  ///< the kubeconfig's
   std::string install_hint;
   std::string where;  ///< for errors: file and field

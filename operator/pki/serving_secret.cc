@@ -48,7 +48,11 @@ json Body(const json& existing, const ServingSecretSettings& settings,
   if (!existing.is_object()) secret["type"] = "kubernetes.io/tls";
   secret["metadata"]["name"] = settings.key.name;
   secret["metadata"]["namespace"] = settings.key.ns;
-  secret["metadata"]["labels"][std::string(api::kManagedByLabel)] = api::kManagedBy;
+  secret["metadata"]["labels"].update(json{{"app.kubernetes.io/name", "ybis"},
+                                           {"app.kubernetes.io/part-of", "ybis"},
+                                           {"app.kubernetes.io/component", "operator"},
+                                           {"app.kubernetes.io/instance", settings.names.front()},
+                                           {std::string(api::kManagedByLabel), api::kManagedBy}});
   secret["data"] = {{"tls.crt", Base64Encode(certificate.server.certificate_pem)},
                     {"tls.key", Base64Encode(certificate.server.key_pem)},
                     {"ca.crt", Base64Encode(certificate.authority.certificate_pem)},

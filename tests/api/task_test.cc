@@ -107,6 +107,22 @@ TEST(ParseTaskSpec, RefusesNulInEveryText) {
   EXPECT_FALSE(ParseTaskSpec(spec));
 }
 
+TEST(ParseTaskSpec, RefusesControlCharactersWhereItSaysWhatTheChangeIsOf) {
+  for (const char* field : {"url", "ref"}) {
+    for (const char* control : {"\x1b[2J", "a\nb", "a\x7f", "\xc2\x9b", "\xc2\x80"}) {
+      json spec = FullSpec();
+      spec["repository"][field] = control;
+      const auto result = ParseTaskSpec(spec);
+      ASSERT_FALSE(result) << field;
+      EXPECT_NE(result.error().message.find(std::string(field) + ": must hold no control"), std::string::npos)
+          << result.error().message;
+    }
+    json spec = FullSpec();
+    spec["repository"][field] = "https://h/\xc3\xa4\xc2\xa0r";
+    EXPECT_TRUE(ParseTaskSpec(spec)) << field;
+  }
+}
+
 TEST(ParseTask, ReadsAWholeObjectWithItsStatus) {
   TaskStatus status;
   status.observed_generation = 2;

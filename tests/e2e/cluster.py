@@ -51,8 +51,8 @@ def manifest(name, like="hello", **spec):
     return task
 
 
-def apply(task, **options):
-    return kubectl("apply", "-f", "-", input=json.dumps(task), **options)
+def apply(task, *argv, **options):
+    return kubectl("apply", "-f", "-", *argv, input=json.dumps(task), **options)
 
 
 def delete(name):

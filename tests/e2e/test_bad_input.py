@@ -14,12 +14,16 @@ LONG = "x" * 32769
     ({"repository": {"url": ""}}, "spec.repository.url"),
     ({"repository": {"url": "ext::sh -c id"}}, "spec.repository.url"),
     ({"repository": {"url": "https://user:secret@git.example.com/r.git"}}, "spec.repository.url"),
+    ({"repository": {"url": "https://git.example.com/\x1b[2Jr.git"}}, "spec.repository.url"),
+    ({"repository": {"url": "https://git.example.com/\u009b2Jr.git"}}, "spec.repository.url"),
     ({"repository": {"url": "https://git.example.com/r.git", "ref": "--upload-pack=id"}}, "spec.repository.ref"),
+    ({"repository": {"url": "https://git.example.com/r.git", "ref": "main\x1b[2J"}}, "spec.repository.ref"),
     ({"priority": "URGENT"}, "spec.priority"),
     ({"limits": {"maxRepairs": 99}}, "spec.limits.maxRepairs"),
     ({"verification": {"commands": [[]]}}, "spec.verification.commands[0]"),
     ({"delivery": {"mode": "Branch", "branch": "a..b"}}, "spec.delivery.branch"),
     ({"workspace": {"medium": "EmptyDir", "storageClassName": "x"}}, "spec.workspace"),
+    ({"approval": {"reminderSeconds": 9}}, "spec.approval.reminderSeconds"),
 ])
 def test_api_server_refuses_and_names_the_field(change, field):
     bad = manifest("bad-manifest", **change)
@@ -27,6 +31,21 @@ def test_api_server_refuses_and_names_the_field(change, field):
     refused = apply(bad, check=False)
     assert refused.returncode != 0
     assert field in refused.stderr, refused.stderr
+
+
+def test_a_name_that_fits_no_label_is_refused():
+    refused = apply(manifest("x" * 64), check=False)
+    assert refused.returncode != 0 and "at most 63 characters" in refused.stderr, refused.stderr
+    apply(manifest("x" * 63), "--dry-run=server")
+
+
+@pytest.mark.parametrize("edge", ["", "x" * 64, {"to": "end", "when": {}, "more": 1}])
+def test_an_edge_of_a_workflow_is_bounded(edge):
+    graph = {"entryPoint": "work", "exitPoints": ["end"],
+             "nodes": [{"name": "work", "type": "passthrough", "next": [edge]}, {"name": "end", "type": "passthrough"}]}
+    bad = {"apiVersion": "ybis.dev/v1alpha1", "kind": "YbisWorkflow", "metadata": {"name": "bad-edge"}, "spec": graph}
+    refused = apply(bad, check=False)
+    assert refused.returncode != 0 and "spec.nodes[0].next[0]" in refused.stderr, refused.stderr
 
 
 def test_unknown_field_is_refused():

@@ -1,5 +1,7 @@
 """The chart: linted, valid against the API server's own schemas, and clear about wrong values."""
 
+import json
+
 import pytest
 import yaml
 from cluster import ROOT, SYSTEM, kubectl, run
@@ -26,6 +28,30 @@ def test_manifests_fit_the_schemas_of_the_api_server(argv, tmp_path):
     run("kubeconform", "-strict", "-schema-location", form, "-", input=template(*argv).stdout)
     examples = [str(path) for kind in ("tasks", "approvals") for path in sorted((ROOT / "examples" / kind).glob("*.yaml"))]
     run("kubeconform", "-strict", "-schema-location", form, *examples)
+
+
+def described(lines, at):
+    """Whether the comment above that line tells of a value: it has a line that begins with `# --`."""
+    while at > 0 and lines[at - 1].lstrip().startswith("#"):
+        at -= 1
+        if lines[at].lstrip().startswith("# -- "):
+            return True
+    return False
+
+
+def without_a_word(lines, mapping, path=""):
+    for key, value in mapping.value:
+        if described(lines, key.start_mark.line):
+            continue
+        if isinstance(value, yaml.MappingNode) and value.value:
+            yield from without_a_word(lines, value, f"{path}{key.value}.")
+        else:
+            yield path + key.value
+
+
+def test_every_value_is_described():
+    text = (ROOT / "charts/ybis/values.yaml").read_text()
+    assert list(without_a_word(text.splitlines(), yaml.compose(text))) == []
 
 
 @pytest.mark.parametrize("argv, said", [
@@ -75,6 +101,37 @@ def test_runners_ask_the_clusters_dns_and_leave_out_what_is_excepted():
     assert [b["ipBlock"] for b in git["to"]] == [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}, {"cidr": "::/0", "except": ["fd00::/8"]}]
     anywhere = runner_policies(*argv, "--set-json", "networkPolicy.dns.to=[]")[SYSTEM][1]
     assert "to" not in anywhere
+
+
+def test_nodes_are_drained_of_one_replica_at_a_time():
+    assert rendered("PodDisruptionBudget") == []
+    [budget] = rendered("PodDisruptionBudget", "--set", "replicas=3")
+    [deployment] = rendered("Deployment")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
+
+
+ALL = ["--set", "replicas=2,backup.enabled=true,serviceMonitor.enabled=true"]
+
+
+def test_all_pods_go_where_they_are_told():
+    where = {"nodeSelector": {"pool": "ybis"}, "tolerations": [{"key": "ybis", "operator": "Exists"}], "priorityClassName": "high",
+             "affinity": {"nodeAffinity": {}}}
+    argv = [word for name, value in where.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
+    [operator], [postgres], [backup] = (rendered(kind, *ALL, *argv) for kind in ("Deployment", "StatefulSet", "CronJob"))
+    for owner in (operator, postgres, backup["spec"]["jobTemplate"]):
+        pod = owner["spec"]["template"]["spec"]
+        assert {name: pod.get(name) for name in where} == where
+
+
+def test_all_objects_bear_the_usual_labels():
+    names = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "version", "managed-by")}
+    # The admission policy is one for the whole cluster and of no release.
+    objects = [o for o in yaml.safe_load_all(template(*ALL).stdout) if o and not o["kind"].startswith("ValidatingAdmissionPolicy")]
+    for o in objects:
+        assert names <= set(o["metadata"].get("labels", {})), (o["kind"], o["metadata"]["name"])
+        inner = o["spec"].get("jobTemplate", o["spec"].get("template")) if "spec" in o else None
+        assert inner is None or names <= set(inner["metadata"]["labels"]), o["kind"]
 
 
 def test_secrets_with_any_name_are_mounted():

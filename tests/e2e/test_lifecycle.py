@@ -2,7 +2,7 @@
 
 import json
 
-from cluster import branches, condition, describe, events_of, get, jobs_of, kubectl, pods_of, sql, status, until, wait_end
+from cluster import branches, condition, describe, events_of, get, jobs_of, kubectl, manifest, pods_of, sql, status, until, wait_end
 
 SLOW = {"commands": [["sleep", "60"]], "timeoutSeconds": 120}
 
@@ -72,6 +72,21 @@ def test_a_suspended_run_gives_its_turn_to_those_behind_it(task):
     assert status(waits)["phase"] == "Queued" and not jobs_of(waits)
     patch(waits, '{"spec":{"suspend":false}}')
     assert wait_end(waits)["phase"] == "Completed", describe(waits)
+
+
+def test_a_task_may_change_until_its_run_starts(task):
+    """While it waits behind another of its repository it becomes a task of another one, which runs at once."""
+    works, waits = task("works", verification=SLOW), task("waits")
+    running(works)
+    wait_phase(waits, "Queued", "Queued")
+    spec = manifest(waits, "ring")["spec"]
+    patch(waits, json.dumps({"spec": {field: spec[field] for field in ("objective", "repository", "verification")}}))
+    until(f"{waits} started", lambda: status(waits)["run"]["attempt"] == 1)
+    refused = kubectl("patch", "ybistask", waits, "--type=merge", "-p", '{"spec":{"objective":"x"}}', check=False)
+    assert refused.returncode != 0 and "cannot change once a run has started" in refused.stderr
+    done = wait_end(waits)
+    assert done["phase"] == "Completed" and done["run"]["number"] == 1, describe(waits)
+    assert done["result"]["branch"] in branches("ring")
 
 
 def test_a_run_that_a_quota_keeps_out_holds_no_place(task):

@@ -99,12 +99,15 @@ def test_usage_is_measured_and_priced():
     assert usage["llmCalls"] >= 4 and usage["tokensIn"] > 0 and usage["tokensOut"] > 0 and usage["costUSD"] > 0
 
 
-def test_a_spec_that_ran_cannot_change_its_objective():
+@pytest.mark.parametrize("field, value", [
+    ("objective", "Something else"),
+    ("repository", {"url": "https://git.example.com/another.git"}),
+    ("workflowRef", {"name": "self-improve"}),
+])
+def test_a_spec_that_ran_cannot_become_another(field, value):
     wait_end("hello")
-    changed = manifest("hello")
-    changed["spec"]["objective"] = "Something else"
-    refused = apply(changed, check=False)
-    assert refused.returncode != 0 and "spec.objective cannot change once a run has started" in refused.stderr
+    refused = apply(manifest("hello", **{field: value}), check=False)
+    assert refused.returncode != 0 and f"spec.{field} cannot change once a run has started" in refused.stderr
 
 
 def test_runner_pods_are_restricted_and_hold_no_api_token():

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "kube/token_source.h"
 #include "tests/support/temp_dir.h"
 
@@ -179,12 +181,13 @@ TEST_F(ConfigTest, ReadsARotatedTokenAgain) {
 class ExecTokenTest : public ConfigTest {
  protected:
   /// A connection whose user asks a shell script; each run adds a line to the file `runs`.
-  Result<Connection> WithPlugin(const std::string& script, const std::string& more = "") {
+  Result<Connection> WithPlugin(const std::string& script, const std::string& more = "",
+                                const std::string& cluster = "") {
     const auto path = folder_.Write(
         "plugin", "#!/bin/sh\necho run >> " + (folder_.path() / "runs").string() + "\n" + script);
     std::filesystem::permissions(path, std::filesystem::perms::owner_all);
     return Load(
-        Config(server_,
+        Config(server_ + cluster,
                "    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: ./plugin\n"
                "      args: [get, token]\n      env:\n      - {name: WHO, value: me}\n" +
                    more));
@@ -224,6 +227,45 @@ TEST_F(ExecTokenTest, TakesAClientCertificate) {
   ASSERT_TRUE(connection);
   EXPECT_EQ(connection->token->Token({}).value(), "");
   EXPECT_EQ(connection->tls.client_certificate()->key_pem, "KEY");
+}
+
+/// What the plugin was told, as it found it in its environment.
+class ExecInfoTest : public ExecTokenTest {
+ protected:
+  nlohmann::json Told(const std::string& more, const std::string& cluster = "") {
+    const std::string file = (folder_.path() / "info").string();
+    const auto connection =
+        WithPlugin("printf %s \"$KUBERNETES_EXEC_INFO\" > " + file + "\n" + Credential(R"({"token":"t"})"),
+                   more, cluster);
+    if (!connection || !connection->token->Token({})) return nullptr;
+    return nlohmann::json::parse(ReadFile(file).value());
+  }
+};
+
+TEST_F(ExecInfoTest, TellsOfTheClusterOnlyWhenAsked) {
+  const nlohmann::json info = Told("", "    certificate-authority-data: " + Base64Encode("PEM") + "\n");
+  EXPECT_EQ(info, (nlohmann::json{{"apiVersion", "client.authentication.k8s.io/v1"},
+                                  {"kind", "ExecCredential"},
+                                  {"spec", {{"interactive", false}}}}));
+}
+
+TEST_F(ExecInfoTest, TellsOfTheClusterAsGkesPluginAsks) {
+  const nlohmann::json info =
+      Told("      provideClusterInfo: true\n",
+           "    certificate-authority-data: " + Base64Encode("PEM") +
+               "\n    extensions:\n    - {name: other, extension: {a: 1}}\n"
+               "    - {name: client.authentication.k8s.io/exec, extension: {audience: me}}\n");
+  EXPECT_EQ(info["spec"], (nlohmann::json{{"interactive", false},
+                                          {"cluster",
+                                           {{"server", "https://api.test:6443"},
+                                            {"certificate-authority-data", Base64Encode("PEM")},
+                                            {"config", {{"audience", "me"}}}}}}));
+}
+
+TEST_F(ExecInfoTest, HandsTheCasFileOverAsData) {
+  folder_.Write("ca.crt", "FROM-FILE");
+  const nlohmann::json info = Told("      provideClusterInfo: true\n", "    certificate-authority: ca.crt\n");
+  EXPECT_EQ(info["spec"]["cluster"]["certificate-authority-data"], Base64Encode("FROM-FILE"));
 }
 
 TEST_F(ExecTokenTest, TellsWhatThePluginDidWrong) {

@@ -32,5 +32,20 @@ TEST(Options, EndWithACodeForEachKindOfMistake) {
   EXPECT_EQ(std::get<ExitNow>(Read({"--help"}, {})).code, 0);
 }
 
+TEST(Options, HelpTellsEveryExitCode) {
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(std::get<ExitNow>(Read({"--help"}, {})).code, 0);
+  const std::string help = ::testing::internal::GetCapturedStdout();
+  const size_t codes = help.find("Exit codes:");
+  ASSERT_NE(codes, std::string::npos) << help;
+  for (const char* code : {"\n  0 ", "\n  1 ", "\n  64 ", "\n  78 "})
+    EXPECT_NE(help.find(code, codes), std::string::npos) << code;
+}
+
+TEST(Options, TheExampleByHandNamesAnImageThatTheConfigurationTakes) {
+  const auto options = Read({}, {{"DATABASE_URL", "x"}, {"YBIS_CONFIG__RUNNER__IMAGE", "registry/runner:1"}});
+  EXPECT_EQ(std::get<Options>(options).config.runner.image, "registry/runner:1");
+}
+
 }  // namespace
 }  // namespace ybis::op

@@ -26,6 +26,11 @@ json Made(const json& existing, TimePoint now) {
 TEST(ServingSecret, IsMadeWithEveryNameOfTheService) {
   const json secret = Made(nullptr, kNow);
   EXPECT_EQ(secret["metadata"]["name"], "ybis-operator-run-api-tls");
+  EXPECT_EQ(secret["metadata"]["labels"], (json{{"app.kubernetes.io/name", "ybis"},
+                                                {"app.kubernetes.io/part-of", "ybis"},
+                                                {"app.kubernetes.io/component", "operator"},
+                                                {"app.kubernetes.io/instance", "ybis-operator"},
+                                                {"app.kubernetes.io/managed-by", "ybis-operator"}}));
   const auto read = ReadServingSecret(secret).value();
   EXPECT_TRUE(
       http::CheckServerCertificate(read.server, read.authority.certificate_pem, Settings().names, kNow));

@@ -87,6 +87,23 @@ TEST(TaskStatus, ShowsNothingOfARunUnderWayThatChangesWithEveryNode) {
   EXPECT_TRUE(status.artifacts.empty());
 }
 
+TEST(TaskStatus, CountsAttemptsFromTheJobOnAsTheSchemaGoesByThem) {
+  struct Case {
+    RunState state;
+    int recorded;
+    int shown;
+  };
+  // crds/: a task may change while attempt is 0 (queued, or held before its Job), and never after.
+  for (const Case one : {Case{RunState::kQueued, 0, 0}, Case{RunState::kDispatched, 0, 1},
+                         Case{RunState::kRunning, 1, 1}, Case{RunState::kQueued, 1, 1}}) {
+    control::RunRecord run = RunIn(one.state);
+    run.attempt = one.recorded;
+    const auto status = BuildStatus(SomeTask(), run, {Stage::kQueued, "R", "m"}, kNow);
+    EXPECT_EQ(status.run->attempt, one.shown) << static_cast<int>(one.state);
+    EXPECT_EQ(api::ToJson(status)["run"]["attempt"], one.shown) << "0 is written too";
+  }
+}
+
 TEST(TaskStatus, ShowsAWaitAsInProgressAndNotAsStalled) {
   const auto status = BuildStatus(SomeTask(), RunIn(RunState::kBlocked),
                                   {Stage::kBlocked, "ProtectedPath", "m", false, SomeWait()}, kNow);

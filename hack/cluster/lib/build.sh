@@ -57,13 +57,30 @@ compile() {
   (
     cd "$here"
     export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local
-    nice go build -trimpath -ldflags="$(link_flags)" -o "$partial/" ./kubelab ./pause "${TOOLS[@]}"
+    nice go build -v -trimpath -ldflags="$(link_flags)" -o "$partial/" ./kubelab ./pause "${TOOLS[@]}" 2>&1 | tell_progress
   ) >&2 || fail "the Go build failed: see the lines above"
   link_components "$partial"
   touch "$partial/.complete"
   mv "$partial" "$target"
   prune_builds
   say "compiled in $((SECONDS - started)) s"
+}
+
+# Of `go build -v` the counts, a line each half minute, and whatever is neither a module nor a package as it is.
+tell_progress() {
+  local line="" modules=0 packages=0 told=$SECONDS
+  while IFS= read -r -t 30 line || (($? > 128)); do
+    case $line in
+      "") ;;
+      "go: downloading "*) modules=$((modules + 1)) ;;
+      "#"* | *[[:space:]]*) echo "$line" ;;
+      *) packages=$((packages + 1)) ;;
+    esac
+    line=""
+    ((SECONDS - told < 30)) && continue
+    told=$SECONDS
+    say "fetched $modules modules, compiled $packages packages"
+  done
 }
 
 link_components() {

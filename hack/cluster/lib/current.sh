@@ -2,6 +2,9 @@
 # The same verbs on the cluster of the current kubectl context. Nothing is
 # started or stopped there.
 
+# The machine's own tools come first, and behind them those that were compiled for a cluster of its own.
+current_path() { if built; then echo "$PATH:$(bin_folder)"; else echo "$PATH"; fi; }
+
 current_context() {
   has kubectl || fail "CLUSTER=current needs kubectl in PATH ('cluster build' prints a folder that has one)"
   kubectl config current-context 2>/dev/null || fail "kubectl has no current context: set KUBECONFIG or run 'kubectl config use-context NAME'"
@@ -30,6 +33,7 @@ current_status() {
 current_env() {
   current_context >/dev/null
   if [[ -n ${KUBECONFIG:-} ]]; then printf 'export KUBECONFIG=%q\n' "$KUBECONFIG"; fi
+  if built; then printf 'export PATH="$PATH":%q\n' "$(bin_folder)"; fi
 }
 
 current_schemas() {

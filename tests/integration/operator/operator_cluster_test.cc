@@ -246,6 +246,16 @@ TEST_F(OperatorClusterTest, TellsOfEveryWorkflowAndTakesTheTasksThatWaitedForOne
   }));
 }
 
+TEST_F(OperatorClusterTest, RefusesADatabaseThatIsNewerByName) {
+  EXPECT_EQ(operator_->End(SIGTERM, seconds(10)), 0);
+  store::Pool pool({.url = url_});
+  ASSERT_TRUE(
+      pool.Execute("INSERT INTO _migrations (version, name, checksum) VALUES (99, 'future', 'x')", {}, {}));
+  operator_ = std::make_unique<OperatorProcess>(ns_, url_);
+  EXPECT_EQ(operator_->Wait(seconds(20)), 1);
+  EXPECT_NE(operator_->Log().find("0099_future"), std::string::npos) << operator_->Log();
+}
+
 TEST_F(OperatorClusterTest, SurvivesARestartOfTheDatabase) {
   postgres_->Stop();
   Apply("task");

@@ -96,6 +96,10 @@ bool OperatorProcess::WaitReady(std::chrono::seconds limit) const {
 
 std::optional<int> OperatorProcess::End(int signal, std::chrono::seconds limit) {
   kill(pid_, signal);
+  return Wait(limit);
+}
+
+std::optional<int> OperatorProcess::Wait(std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (std::chrono::steady_clock::now() < end) {
     int status = 0;

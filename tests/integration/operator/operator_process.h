@@ -25,6 +25,8 @@ class OperatorProcess {
   bool WaitReady(std::chrono::seconds limit) const;
   /// Sends the signal and waits; the exit code as a shell counts, none when it took longer.
   std::optional<int> End(int signal, std::chrono::seconds limit);
+  /// The same without a signal: for one that ends by itself.
+  std::optional<int> Wait(std::chrono::seconds limit);
   int64_t ResidentKiB() const;
   std::string Log() const;
 
