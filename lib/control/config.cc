@@ -31,6 +31,10 @@ ModelConfig ReadModel(const json& object, const std::string& path, ObjectReader&
   out.timeout_seconds = reader.Int("timeoutSeconds", out.timeout_seconds, 1, 3600);
   out.max_attempts = reader.Int("maxAttempts", out.max_attempts, 1, 20);
   out.max_output_tokens = reader.Int("maxOutputTokens", out.max_output_tokens, 1, 1'000'000);
+  out.max_tokens_parameter =
+      reader.Choice("maxTokensParameter", out.max_tokens_parameter, {"max_tokens", "max_completion_tokens"});
+  out.response_format =
+      reader.Choice("responseFormat", out.response_format, {"json_schema", "json_object", "none"});
   out.max_concurrent = reader.Int("maxConcurrent", out.max_concurrent, 1, 1000);
   out.requests_per_minute = reader.Int("requestsPerMinute", 0, 0, 1'000'000);
   out.input_usd_per_million_tokens = reader.Number("inputUSDPerMillionTokens", 0, 0, 1e6);

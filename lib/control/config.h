@@ -27,6 +27,8 @@ struct ModelConfig {
   int64_t timeout_seconds = 300;    ///< of one attempt
   int64_t max_attempts = 5;
   int64_t max_output_tokens = 8192;
+  std::string max_tokens_parameter = "max_tokens";  ///< or max_completion_tokens
+  std::string response_format = "json_schema";      ///< or json_object, none
   int64_t max_concurrent = 8;
   int64_t requests_per_minute = 0;  ///< 0 = no limit
   double input_usd_per_million_tokens = 0;

@@ -60,6 +60,24 @@ TEST(LoadConfig, NamesFileLineAndKey) {
             std::string::npos);
 }
 
+TEST(LoadConfig, TakesAModelsDialectAndNoOther) {
+  testing::TempDir dir;
+  const auto load = [&](const std::string& keys) {
+    const auto file =
+        dir.Write("c.yaml", "models:\n  - {name: a, endpoint: 'https://m.example.com/v1'" + keys + "}\n");
+    return LoadConfig({.profile = "dev", .file = file, .environment = {}});
+  };
+  EXPECT_EQ(load("")->models[0].max_tokens_parameter, "max_tokens");
+  EXPECT_EQ(load("")->models[0].response_format, "json_schema");
+  const auto other = load(", maxTokensParameter: max_completion_tokens, responseFormat: json_object");
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_EQ(other->models[0].max_tokens_parameter, "max_completion_tokens");
+  EXPECT_EQ(other->models[0].response_format, "json_object");
+  EXPECT_NE(load(", maxTokensParameter: max_output_tokens").error().message.find("max_completion_tokens"),
+            std::string::npos);
+  EXPECT_NE(load(", responseFormat: xml").error().message.find("json_object"), std::string::npos);
+}
+
 TEST(LoadConfig, RefusesAnEndpointThatHoldsAPassword) {
   testing::TempDir dir;
   const auto load = [&](const std::string& endpoint) {
