@@ -34,6 +34,9 @@ struct VerificationSpec {
   int64_t timeout_seconds = 600;                   ///< of each command
 };
 
+/// Of a change's patch: with the rest of a node's report it stays below what the record takes.
+inline constexpr int64_t kMaxPatchBytes = 12 * 1024 * 1024;
+
 struct PolicySpec {
   std::vector<std::string> protected_paths;  ///< globs (** crosses folders); added to the operator's
   int64_t max_changed_files = 0;             ///< 0 = the operator's limit

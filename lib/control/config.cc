@@ -106,7 +106,7 @@ void ReadLease(ObjectReader& reader, LeaseConfig& out) {
 void ReadPolicy(ObjectReader& reader, PolicyConfig& out) {
   if (reader.Array("protectedPaths") != nullptr) out.protected_paths = reader.Strings("protectedPaths");
   out.max_changed_files = reader.Int("maxChangedFiles", out.max_changed_files, 1, 100'000);
-  out.max_diff_bytes = reader.Int("maxDiffBytes", out.max_diff_bytes, 1, 104'857'600);
+  out.max_diff_bytes = reader.Int("maxDiffBytes", out.max_diff_bytes, 1, api::kMaxPatchBytes);
   out.allow_network = reader.Bool("allowNetwork", out.allow_network);
   out.sandbox_best_effort = reader.Choice("sandbox", "enforce", {"enforce", "best-effort"}) == "best-effort";
   out.exec_allow = reader.Strings("execAllow");

@@ -77,7 +77,7 @@ constexpr Mapping kMappings[] = {
     {FaultSource::kRunApi, ErrorCode::kInvalid, FaultKind::kFail, FailureClass::kInfra, "ReportRefused",
      "the runner's image and the operator may be of different versions"},
     {FaultSource::kRunApi, ErrorCode::kTooLarge, FaultKind::kFail, FailureClass::kAgent, "ReportTooLarge",
-     ""},
+     "split the objective"},
 };
 
 /// What is not in the table: always worth another attempt.

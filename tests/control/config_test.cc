@@ -60,6 +60,15 @@ TEST(LoadConfig, NamesFileLineAndKey) {
             std::string::npos);
 }
 
+TEST(LoadConfig, TakesNoDiffThatNoReportCouldCarry) {
+  const auto load = [](const std::string& bytes) {
+    return LoadConfig({.profile = "prod", .environment = {{"YBIS_CONFIG__POLICY__MAX_DIFF_BYTES", bytes}}});
+  };
+  EXPECT_TRUE(load("12582912"));
+  EXPECT_NE(load("12582913").error().message.find("policy.maxDiffBytes: must be a whole number from 1 to"),
+            std::string::npos);
+}
+
 TEST(LoadConfig, TakesAModelsDialectAndNoOther) {
   testing::TempDir dir;
   const auto load = [&](const std::string& keys) {
