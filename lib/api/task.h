@@ -68,8 +68,10 @@ struct ApprovalSpec {
 /// What a person decides about a run that waits.
 enum class DecisionKind { kApprove, kReject, kRevise };
 
+inline constexpr int64_t kDefaultTimeoutSeconds = 3600;
+
 struct LimitsSpec {
-  int64_t timeout_seconds = 3600;
+  int64_t timeout_seconds = 0;  ///< 0 = kDefaultTimeoutSeconds, or the operator's longest where that is less
   int64_t max_repairs = 3;
   int64_t max_infra_retries = 3;
   int64_t max_tokens = 0;   ///< input and output of the run together; 0 = the operator's

@@ -338,6 +338,14 @@ Result<Config> LoadConfig(const ConfigInput& input) {
   return config;
 }
 
+int64_t DefaultTimeoutSeconds(const Config& config) {
+  return std::min(api::kDefaultTimeoutSeconds, config.limits.max_timeout_seconds);
+}
+
+int64_t TimeoutSeconds(const Config& config, const api::TaskSpec& spec) {
+  return spec.limits.timeout_seconds > 0 ? spec.limits.timeout_seconds : DefaultTimeoutSeconds(config);
+}
+
 api::RunPolicy EffectivePolicy(const Config& config, const api::TaskSpec& spec) {
   api::RunPolicy out;
   out.protected_paths = config.policy.protected_paths;

@@ -127,6 +127,11 @@ Result<std::vector<ConfigLayer>> ReadConfigLayers(const ConfigInput& input);
 /// The effective configuration. Checks sense too: the default model exists, heartbeat < lease, and so on.
 Result<Config> LoadConfig(const ConfigInput& input);
 
+/// How long a run of a task may take that does not say it itself.
+int64_t DefaultTimeoutSeconds(const Config& config);
+/// How long one of this task may take.
+int64_t TimeoutSeconds(const Config& config, const api::TaskSpec& spec);
+
 /// The policy a run gets: the operator's, tightened by the task's.
 api::RunPolicy EffectivePolicy(const Config& config, const api::TaskSpec& spec);
 

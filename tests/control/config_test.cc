@@ -187,6 +187,16 @@ TEST(LoadConfig, RefusesALeaseThatEndsBetweenHeartbeats) {
   EXPECT_NE(config.error().message.find("lease.heartbeatSeconds"), std::string::npos);
 }
 
+TEST(TimeoutSeconds, IsTheTasksOrAnHourWithinTheOperatorsLimit) {
+  Config config;
+  api::TaskSpec spec;
+  EXPECT_EQ(TimeoutSeconds(config, spec), 3600);
+  config.limits.max_timeout_seconds = 600;
+  EXPECT_EQ(TimeoutSeconds(config, spec), 600);
+  spec.limits.timeout_seconds = 60;
+  EXPECT_EQ(TimeoutSeconds(config, spec), 60);
+}
+
 TEST(EffectivePolicy, TheTaskCanOnlyTighten) {
   Config config;
   config.policy.protected_paths = {"a/**"};
