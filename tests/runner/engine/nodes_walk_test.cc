@@ -299,6 +299,20 @@ TEST_F(NodesWalkTest, ARerunKeepsItsOwnUsageAtTheNodeItBeganWith) {
   EXPECT_EQ((*core_.checkpoint->state)["usage"]["llmCalls"], 1);
 }
 
+TEST_F(NodesWalkTest, TellsHowManyCommandsOfANodeEndedHow) {
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"edit"}}}}}));
+  core_.order.spec.verification.commands = {{"good"}, {"bad"}, {"good"}, {"slow"}};
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    const std::string& program = request.argv.front();
+    return CommandResult{.exit_code = program == "bad" ? 1 : 0, .timed_out = program == "slow"};
+  };
+  RunOnce();
+  ASSERT_GE(core_.nodes.size(), 3U);
+  EXPECT_EQ((*core_.nodes[0].output)["commands"], json({{"ok", 1}}));
+  EXPECT_EQ((*core_.nodes[1].output)["commands"], json({{"ok", 2}, {"failed", 1}, {"timedOut", 1}}));
+  EXPECT_FALSE(core_.nodes[2].output->contains("commands")) << "a gate runs none";
+}
+
 TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
   Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b"}}, {"maxVisits", 2}},
        {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}}});
