@@ -138,7 +138,7 @@ void TellSchema(const json& schema, json& messages) {
   if (!messages.empty() && messages.front()["role"] == "system") {
     messages.front()["content"] = messages.front()["content"].get<std::string>() + "\n\n" + text;
   } else {
-    messages.insert(messages.begin(), {{"role", "system"}, {"content", text}});
+    messages.insert(messages.begin(), json{{"role", "system"}, {"content", text}});
   }
 }
 

@@ -143,7 +143,7 @@ TEST(OpenAiWire, SaysWhatMayMendARefusal) {
     response.status = status;
     response.body = json{{"error", {{"message", text}}}}.dump();
     const Error error = ChatError(response);
-    EXPECT_FALSE(error.retryable);
+    EXPECT_EQ(error.retryable, status >= 500);
     return error.message;
   };
   EXPECT_EQ(message(400, "Unsupported parameter: 'max_tokens'"),
