@@ -27,6 +27,8 @@ json ModelJson(const control::ModelConfig& model) {
           {"timeoutSeconds", model.timeout_seconds},
           {"maxAttempts", model.max_attempts},
           {"maxOutputTokens", model.max_output_tokens},
+          {"maxTokensParameter", model.max_tokens_parameter},
+          {"responseFormat", model.response_format},
           {"maxConcurrent", model.max_concurrent},
           {"requestsPerMinute", model.requests_per_minute},
           {"inputUSDPerMillionTokens", model.input_usd_per_million_tokens},

@@ -38,14 +38,21 @@ void PrintGraph(std::ostream& out, const Rehearsal& rehearsal, const std::string
   table.Print(out);
 }
 
-void PrintCeiling(std::ostream& out, const api::LimitsSpec& limits, const control::Config* config) {
+/// Of the whole run.
+std::string TimeOf(const api::TaskSpec& spec, const control::Config* config) {
+  if (config != nullptr) return fmt::format("{}s", control::TimeoutSeconds(*config, spec));
+  return spec.limits.timeout_seconds > 0 ? fmt::format("{}s", spec.limits.timeout_seconds) : kOperators;
+}
+
+void PrintCeiling(std::ostream& out, const api::TaskSpec& spec, const control::Config* config) {
+  const api::LimitsSpec& limits = spec.limits;
   const int64_t most_tokens = config == nullptr ? 0 : config->limits.max_tokens_per_run;
   const double most_cost = config == nullptr ? 0 : config->limits.max_cost_usd_per_run;
   const int64_t tokens = limits.max_tokens > 0 ? limits.max_tokens : most_tokens;
   const double cost = limits.max_cost_usd > 0 ? limits.max_cost_usd : most_cost;
   out << fmt::format(
-      "\nCeiling   {} tokens, {}, {}s in all, {} repairs\n", tokens > 0 ? std::to_string(tokens) : kOperators,
-      cost > 0 ? fmt::format("${:.2f}", cost) : kOperators, limits.timeout_seconds, limits.max_repairs);
+      "\nCeiling   {} tokens, {}, {} in all, {} repairs\n", tokens > 0 ? std::to_string(tokens) : kOperators,
+      cost > 0 ? fmt::format("${:.2f}", cost) : kOperators, TimeOf(spec, config), limits.max_repairs);
 }
 
 }  // namespace
@@ -55,7 +62,7 @@ void PrintDryRun(std::ostream& out, const Rehearsal& rehearsal, const control::C
   out << fmt::format("task {}: workflow {} on {}\n\n", rehearsal.name, rehearsal.workflow.name,
                      spec.repository.url);
   PrintGraph(out, rehearsal, ModelOf(spec, config));
-  PrintCeiling(out, spec.limits, config);
+  PrintCeiling(out, spec, config);
   if (config == nullptr) {
     out << fmt::format("Policy    {}\n", kOperators);
   } else {

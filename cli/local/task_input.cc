@@ -80,6 +80,7 @@ control::TaskSubmission SubmissionOf(const control::Config& config, const TaskIn
   submission.spec.workflow = input.workflow.name;
   submission.workflow = input.workflow;
   submission.policy = control::EffectivePolicy(config, input.spec);
+  submission.default_timeout_seconds = control::DefaultTimeoutSeconds(config);
   submission.policy.allow_file_urls = true;
   if (input.sync) submission.policy.project_root = CheckoutOf(input.spec.repository.url);
   return submission;

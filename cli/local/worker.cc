@@ -97,8 +97,11 @@ void Worker::ReturnLost(std::stop_token stop) {
   for (const auto& [run_id, holder] : *lost) {
     log::Info("the worker that held a run has died", {{"run", run_id}, {"holder", holder}});
     const auto returned = watchdog_.HolderLost(run_id, holder, stop);
-    if (!returned)
+    if (returned) {
+      metrics_.LeasesExpired(control::CountExpired(*returned));
+    } else {
       log::Warn("its lease was not taken back", {{"run", run_id}, {"error", returned.error().message}});
+    }
   }
 }
 
@@ -161,7 +164,10 @@ void Worker::Serve(std::stop_token stop) {
   const control::TaskChanges changes(
       session_.database_url(), [this](const std::string&, const std::string&) { Wake(); },
       [this] { Wake(); });
-  const control::WatchdogThread watchdog(session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds));
+  const control::WatchdogThread watchdog(
+      session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds),
+      {.on_swept = [this](const auto& runs) { metrics_.LeasesExpired(control::CountExpired(runs)); }},
+      &metrics_);
   CleanUpOld(stop);
   auto next_keep = std::chrono::steady_clock::now();
   while (!stop.stop_requested()) {
@@ -227,7 +233,8 @@ Result<RunRecord> Worker::Settle(const std::string& run_id) {
   // Not the walk's own stop: what a runner left behind is cleared up when the worker stops, too.
   YBIS_ASSIGN(RunRecord run, core_->ledger().GetRun(run_id, {}));
   if (run.state != RunState::kRunning) return run;
-  YBIS_TRY(watchdog_.HolderLost(run_id, name_, {}));
+  YBIS_ASSIGN(const auto changed, watchdog_.HolderLost(run_id, name_, {}));
+  metrics_.LeasesExpired(control::CountExpired(changed));
   return core_->ledger().GetRun(run_id, {});
 }
 

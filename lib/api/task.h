@@ -34,6 +34,9 @@ struct VerificationSpec {
   int64_t timeout_seconds = 600;                   ///< of each command
 };
 
+/// Of a change's patch: with the rest of a node's report it stays below what the record takes.
+inline constexpr int64_t kMaxPatchBytes = 12 * 1024 * 1024;
+
 struct PolicySpec {
   std::vector<std::string> protected_paths;  ///< globs (** crosses folders); added to the operator's
   int64_t max_changed_files = 0;             ///< 0 = the operator's limit
@@ -65,8 +68,10 @@ struct ApprovalSpec {
 /// What a person decides about a run that waits.
 enum class DecisionKind { kApprove, kReject, kRevise };
 
+inline constexpr int64_t kDefaultTimeoutSeconds = 3600;
+
 struct LimitsSpec {
-  int64_t timeout_seconds = 3600;
+  int64_t timeout_seconds = 0;  ///< 0 = kDefaultTimeoutSeconds, or the operator's longest where that is less
   int64_t max_repairs = 3;
   int64_t max_infra_retries = 3;
   int64_t max_tokens = 0;   ///< input and output of the run together; 0 = the operator's

@@ -145,7 +145,7 @@ void ReadVerification(ObjectReader& reader, VerificationSpec& out) {
 void ReadPolicy(ObjectReader& reader, PolicySpec& out) {
   out.protected_paths = BoundedStrings(reader, "protectedPaths");
   out.max_changed_files = reader.Int("maxChangedFiles", 0, 0, 100'000);
-  out.max_diff_bytes = reader.Int("maxDiffBytes", 0, 0, 104'857'600);
+  out.max_diff_bytes = reader.Int("maxDiffBytes", 0, 0, kMaxPatchBytes);
   out.network = reader.Bool("network", false);
 }
 

@@ -31,6 +31,10 @@ ModelConfig ReadModel(const json& object, const std::string& path, ObjectReader&
   out.timeout_seconds = reader.Int("timeoutSeconds", out.timeout_seconds, 1, 3600);
   out.max_attempts = reader.Int("maxAttempts", out.max_attempts, 1, 20);
   out.max_output_tokens = reader.Int("maxOutputTokens", out.max_output_tokens, 1, 1'000'000);
+  out.max_tokens_parameter =
+      reader.Choice("maxTokensParameter", out.max_tokens_parameter, {"max_tokens", "max_completion_tokens"});
+  out.response_format =
+      reader.Choice("responseFormat", out.response_format, {"json_schema", "json_object", "none"});
   out.max_concurrent = reader.Int("maxConcurrent", out.max_concurrent, 1, 1000);
   out.requests_per_minute = reader.Int("requestsPerMinute", 0, 0, 1'000'000);
   out.input_usd_per_million_tokens = reader.Number("inputUSDPerMillionTokens", 0, 0, 1e6);
@@ -102,7 +106,7 @@ void ReadLease(ObjectReader& reader, LeaseConfig& out) {
 void ReadPolicy(ObjectReader& reader, PolicyConfig& out) {
   if (reader.Array("protectedPaths") != nullptr) out.protected_paths = reader.Strings("protectedPaths");
   out.max_changed_files = reader.Int("maxChangedFiles", out.max_changed_files, 1, 100'000);
-  out.max_diff_bytes = reader.Int("maxDiffBytes", out.max_diff_bytes, 1, 104'857'600);
+  out.max_diff_bytes = reader.Int("maxDiffBytes", out.max_diff_bytes, 1, api::kMaxPatchBytes);
   out.allow_network = reader.Bool("allowNetwork", out.allow_network);
   out.sandbox_best_effort = reader.Choice("sandbox", "enforce", {"enforce", "best-effort"}) == "best-effort";
   out.exec_allow = reader.Strings("execAllow");
@@ -332,6 +336,14 @@ Result<Config> LoadConfig(const ConfigInput& input) {
   YBIS_ASSIGN(Config config, ReadConfig(document));
   config.profile = input.profile;
   return config;
+}
+
+int64_t DefaultTimeoutSeconds(const Config& config) {
+  return std::min(api::kDefaultTimeoutSeconds, config.limits.max_timeout_seconds);
+}
+
+int64_t TimeoutSeconds(const Config& config, const api::TaskSpec& spec) {
+  return spec.limits.timeout_seconds > 0 ? spec.limits.timeout_seconds : DefaultTimeoutSeconds(config);
 }
 
 api::RunPolicy EffectivePolicy(const Config& config, const api::TaskSpec& spec) {

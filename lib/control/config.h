@@ -27,6 +27,8 @@ struct ModelConfig {
   int64_t timeout_seconds = 300;    ///< of one attempt
   int64_t max_attempts = 5;
   int64_t max_output_tokens = 8192;
+  std::string max_tokens_parameter = "max_tokens";  ///< or max_completion_tokens
+  std::string response_format = "json_schema";      ///< or json_object, none
   int64_t max_concurrent = 8;
   int64_t requests_per_minute = 0;  ///< 0 = no limit
   double input_usd_per_million_tokens = 0;
@@ -124,6 +126,11 @@ Result<std::vector<ConfigLayer>> ReadConfigLayers(const ConfigInput& input);
 
 /// The effective configuration. Checks sense too: the default model exists, heartbeat < lease, and so on.
 Result<Config> LoadConfig(const ConfigInput& input);
+
+/// How long a run of a task may take that does not say it itself.
+int64_t DefaultTimeoutSeconds(const Config& config);
+/// How long one of this task may take.
+int64_t TimeoutSeconds(const Config& config, const api::TaskSpec& spec);
 
 /// The policy a run gets: the operator's, tightened by the task's.
 api::RunPolicy EffectivePolicy(const Config& config, const api::TaskSpec& spec);

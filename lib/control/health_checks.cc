@@ -209,7 +209,7 @@ std::vector<HealthCheck> ModelChecks(const Config& config) {
   for (const ModelConfig& model : config.models) checks.push_back(ModelCheck(model));
   if (checks.empty()) {
     checks.emplace_back([](std::stop_token) {
-      return Warning("model", "", "none configured: tasks that ask one are refused",
+      return Warning("model", "", "none configured: runs fail at their first model call",
                      "name one under `models`; see docs/configuration.md");
     });
   }

@@ -17,6 +17,8 @@ constexpr char kWorkflowSeconds[] = "ybis_workflow_duration_seconds";
 constexpr char kWorkflowSecondsHelp[] = "Time from a run's first claim to its end.";
 constexpr char kGateOutcomes[] = "ybis_gate_outcomes_total";
 constexpr char kGateOutcomesHelp[] = "Decisions of the gate.";
+constexpr char kToolCalls[] = "ybis_tool_calls_total";
+constexpr char kToolCallsHelp[] = "Commands that nodes of runs ran (checks, tools, codemods), by result.";
 
 constexpr char kApprovalSeconds[] = "ybis_approval_wait_seconds";
 constexpr char kApprovalSecondsHelp[] = "Time that runs waited for a person, by what ended the wait.";
@@ -56,8 +58,10 @@ void Metrics::RegisterFixed() {
   for (const char* decision : {"approved", "repair", "blocked", "rejected"}) {
     CounterOf(kGateOutcomes, kGateOutcomesHelp, {{"decision", decision}});
   }
+  for (const char* result : {"ok", "failed", "timedOut"}) ToolCalls(result, 0);
   CounterOf("ybis_llm_cost_usd_total", "What model calls cost, in US dollars, by the configured prices.");
   LeasesExpired(0);
+  BlobsDeleted(0, 0);
   SetActiveWorkers(0);
   SetQueueDepth(0);
   SetWaitingRuns(0);
@@ -119,6 +123,10 @@ void Metrics::NodeFinished(std::string_view type, Seconds duration) {
   HistogramOf("ybis_node_duration_seconds", "Time that nodes of runs took, by type.",
               {{"type", std::string(type)}}, ExponentialBounds(0.05, 2, 15))
       .Observe(duration.count());
+}
+
+void Metrics::ToolCalls(std::string_view result, int64_t calls) {
+  Raise(CounterOf(kToolCalls, kToolCallsHelp, {{"result", std::string(result)}}), static_cast<double>(calls));
 }
 
 void Metrics::ModelCall(std::string_view model, std::string_view result) {

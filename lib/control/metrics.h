@@ -55,6 +55,8 @@ class Metrics {
   void SetQueueDepth(int64_t runs);
   /// A node of a run ended. `type` must be a known node type, since it becomes a label.
   void NodeFinished(std::string_view type, Seconds duration);
+  /// Commands that nodes ran ended ok, failed or timedOut.
+  void ToolCalls(std::string_view result, int64_t calls);
   /// A call of a run to a model ended: answered, replayed (from the record), failed or refused. `model` is a
   /// name of the configuration.
   void ModelCall(std::string_view model, std::string_view result);

@@ -17,6 +17,15 @@ std::string DecisionOf(const api::NodeReport& report) {
   return found != report.output->end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+/// What a runner claims beyond any node's doing is not counted.
+int64_t CommandsOf(const api::NodeReport& report, const char* result) {
+  constexpr int64_t kMost = 1000;
+  if (!report.output || !report.output->is_object()) return 0;
+  const nlohmann::json calls =
+      report.output->value(nlohmann::json::json_pointer("/commands") / result, nlohmann::json());
+  return calls.is_number_integer() ? std::clamp<int64_t>(calls.get<int64_t>(), 0, kMost) : 0;
+}
+
 }  // namespace
 
 void ModelMetrics::OnAttempt(std::string_view model, std::string_view outcome,
@@ -81,6 +90,8 @@ Status CountingRunService::ReportNode(const std::string& run_id, const api::Node
   // The runner names the type; only names of our own may become labels.
   const std::string type = workflow::KnownNodeTypes().contains(report.type) ? report.type : "other";
   metrics_.NodeFinished(type, std::max(Seconds(0), Seconds(report.finished - report.started)));
+  for (const char* result : {"ok", "failed", "timedOut"})
+    metrics_.ToolCalls(result, CommandsOf(report, result));
   if (const std::string decision = DecisionOf(report); type == "gate" && !decision.empty())
     metrics_.GateOutcome(decision);
   return {};

@@ -22,8 +22,8 @@ class ModelMetrics final : public model::ModelObserver {
   Metrics& metrics_;
 };
 
-/// Passes everything on and counts finished nodes and the gate's decisions. Thread-safe; the references must
-/// outlive it.
+/// Passes everything on and counts finished nodes, their commands and the gate's decisions. Thread-safe; the
+/// references must outlive it.
 class CountingRunService final : public RunService {
  public:
   CountingRunService(RunService& next, Metrics& metrics) : next_(next), metrics_(metrics) {}

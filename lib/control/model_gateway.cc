@@ -40,6 +40,17 @@ Unexpected OverBudget(std::string message) {
   return Fail(std::move(error));
 }
 
+Unexpected Unknown(const std::string& model) {
+  if (model.empty()) {
+    return Fail(ErrorCode::kNotFound,
+                "no model is configured: set `models` in the configuration, config.models of the chart "
+                "(docs/configuration.md)");
+  }
+  return Fail(ErrorCode::kNotFound,
+              fmt::format("spec.model: '{}' is not a model of the operator's configuration: name one that is",
+                          model));
+}
+
 /// A model's failure in the words of the run: what is ours to mend (key, name) must not look like the run's
 /// own fault.
 Error ForRun(Error error) {
@@ -51,7 +62,7 @@ Error ForRun(Error error) {
     error.code = ErrorCode::kUnavailable;
     error.retryable = true;
   } else if (error.code == ErrorCode::kTooLarge) {
-    error.code = ErrorCode::kInvalid;
+    error.code = ErrorCode::kInvalid;  // the answer is, not the question
   }
   error.message = log::Redact(error.message);
   return error;
@@ -192,10 +203,7 @@ Result<ModelGateway::Job> ModelGateway::Prepare(const std::string& run_id, const
   names.insert(names.begin(), job.terms.model.name.empty() ? settings_.default_model : job.terms.model.name);
   for (const std::string& name : names) {
     model::Model* model = models_.Find(name);
-    if (model == nullptr) {
-      return Fail(ErrorCode::kInvalid,
-                  fmt::format("spec.model: '{}' is not a model of the operator's configuration", name));
-    }
+    if (model == nullptr) return Unknown(name);
     job.chain.push_back(model);
   }
   job.deadline = clock_.Now() + settings_.call_timeout;
@@ -404,6 +412,8 @@ std::vector<model::ModelSettings> ModelSettingsOf(const Config& config) {
     to.timeout = std::chrono::seconds(from.timeout_seconds);
     to.max_attempts = from.max_attempts;
     to.max_output_tokens = from.max_output_tokens;
+    to.max_tokens_parameter = from.max_tokens_parameter;
+    to.response_format = from.response_format;
     to.max_concurrent = from.max_concurrent;
     to.requests_per_minute = from.requests_per_minute;
     to.input_usd_per_million_tokens = from.input_usd_per_million_tokens;

@@ -80,8 +80,8 @@ struct GatewaySettings {
 ///
 /// Errors: kStale (epoch), kExhausted and not retryable (the run's budget), kUnavailable and retryable (no
 /// model could be reached within the bounded retries), kUnavailable and not retryable (every model refuses
-/// us: key or name is wrong), kInvalid (the request names no such model, the model refused it, or its answers
-/// did not fit the schema), kCancelled.
+/// us: key or name is wrong), kNotFound (no such model is configured), kUnsupported (the endpoint refuses the
+/// request as it stands), kInvalid (the model refused it, or its answers did not fit the schema), kCancelled.
 class ModelGateway final : public ModelCalls {
  public:
   ModelGateway(const model::ModelSet& models, CallRecords& records, RunTerms& terms, Clock& clock,

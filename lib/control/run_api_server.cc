@@ -14,7 +14,8 @@ using http::Response;
 
 constexpr size_t kMiB = 1024 * 1024;
 constexpr size_t kSmallBody = kMiB;
-constexpr size_t kReportBody = 48 * kMiB;  ///< a 16 MiB patch may need three times that as JSON text
+constexpr size_t kReportBody =
+    48 * kMiB;  ///< a patch of api::kMaxPatchBytes may take three times that as JSON text
 constexpr size_t kModelBody = 8 * kMiB;
 constexpr size_t kArtifactBody = 32 * kMiB;
 constexpr size_t kMaxRunId = 128;

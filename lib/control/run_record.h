@@ -59,8 +59,9 @@ struct TaskSubmission {
   std::string name;
   int64_t generation = 0;
   api::TaskSpec spec;
-  api::WorkflowSpec workflow;  ///< validated
-  api::RunPolicy policy;       ///< effective
+  api::WorkflowSpec workflow;                                     ///< validated
+  api::RunPolicy policy;                                          ///< effective
+  int64_t default_timeout_seconds = api::kDefaultTimeoutSeconds;  ///< where the spec does not say it
   /// Refused with kExists when another task of the namespace has the name: where no API server sees to it.
   bool unique_name = false;
 };

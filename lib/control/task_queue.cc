@@ -33,9 +33,11 @@ std::shared_ptr<const nlohmann::json> Shared(nlohmann::json value) {
 
 store::OrderRow OrderOf(const TaskSubmission& submission) {
   nlohmann::json workflow = {{"name", submission.workflow.name}, {"spec", api::ToJson(submission.workflow)}};
+  const api::LimitsSpec& limits = submission.spec.limits;
   return {Shared(api::ToJson(submission.spec)), Shared(std::move(workflow)),
-          Shared(api::ToJson(submission.policy)), submission.spec.limits.timeout_seconds,
-          submission.spec.limits.max_infra_retries};
+          Shared(api::ToJson(submission.policy)),
+          limits.timeout_seconds > 0 ? limits.timeout_seconds : submission.default_timeout_seconds,
+          limits.max_infra_retries};
 }
 
 /// Where a run that begins in the middle takes over.

@@ -190,6 +190,7 @@ Result<std::unique_ptr<Provider>> MakeProvider(const ModelSettings& settings, Cl
   openai.endpoint = settings.endpoint;
   openai.model = settings.model.empty() ? settings.name : settings.model;
   openai.api_key_file = settings.api_key_file;
+  openai.dialect = {settings.max_tokens_parameter, settings.response_format};
   return std::make_unique<OpenAiProvider>(*clients.back(), openai);
 }
 

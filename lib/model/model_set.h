@@ -24,6 +24,8 @@ struct ModelSettings {
   std::chrono::milliseconds timeout{300'000};  ///< of one attempt
   int64_t max_attempts = 5;
   int64_t max_output_tokens = 8192;
+  std::string max_tokens_parameter = "max_tokens";  ///< see ChatDialect
+  std::string response_format = "json_schema";      ///< see ChatDialect
   int64_t max_concurrent = 8;
   int64_t requests_per_minute = 0;  ///< 0 = no limit
   double input_usd_per_million_tokens = 0;

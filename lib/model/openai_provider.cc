@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "model/openai_wire.h"
 
 namespace ybis::model {
 namespace {
@@ -43,7 +42,7 @@ Result<http::ClientRequest> OpenAiProvider::Prepare(const CompletionRequest& req
     YBIS_ASSIGN(const std::string key, ReadKey(settings_.api_key_file));
     made.headers["Authorization"] = "Bearer " + key;
   }
-  made.body = DumpJson(ToChatRequest(request, settings_.model));
+  made.body = DumpJson(ToChatRequest(request, settings_.model, settings_.dialect));
   made.timeout = request.timeout;
   made.max_response_bytes = settings_.max_response_bytes;
   made.pooled = false;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "http/client.h"
+#include "model/openai_wire.h"
 #include "model/provider.h"
 
 namespace ybis::model {
@@ -11,6 +12,7 @@ struct OpenAiSettings {
   std::string endpoint;      ///< base URL, e.g. https://models.example.com/v1
   std::string model;         ///< the endpoint's name for it
   std::string api_key_file;  ///< read anew for each call; empty = none is sent
+  ChatDialect dialect = {};
   size_t max_response_bytes = 8 * 1024 * 1024;
 };
 

@@ -92,27 +92,68 @@ ErrorCode CodeOf(int status) {
   if (status == 401 || status == 403) return ErrorCode::kDenied;
   if (status == 404) return ErrorCode::kNotFound;
   if (status == 408) return ErrorCode::kTimeout;
-  if (status == 413) return ErrorCode::kTooLarge;
   if (status == 429) return ErrorCode::kExhausted;
   if (status == 500 || status == 502 || status == 503 || status == 504 || status == 529)
     return ErrorCode::kUnavailable;
-  return ErrorCode::kInvalid;
+  return ErrorCode::kUnsupported;
+}
+
+/// What a refusal speaks of, and what may mend it.
+struct Hint {
+  std::string_view text;
+  std::string_view advice;
+};
+constexpr std::string_view kTooLong = "narrow the objective, or choose a model with a larger context";
+constexpr Hint kHints[] = {
+    {"context_length", kTooLong},
+    {"context length", kTooLong},
+    {"context window", kTooLong},
+    {"max_tokens",
+     "set this model's maxTokensParameter to what its endpoint takes (max_tokens or "
+     "max_completion_tokens), or lower its maxOutputTokens"},
+    {"response_format", "set this model's responseFormat to json_object or none"},
+    {"temperature", "leave spec.model.temperature out"},
+};
+
+/// "; advice" for each hint that a refusal's text gives.
+std::string AdviceOn(int status, const std::string& body) {
+  std::string advice = status == 413 ? fmt::format("; {}", kTooLong) : "";
+  for (const Hint& hint : kHints) {
+    const bool is_new = advice.find(hint.advice) == std::string::npos;
+    if (is_new && body.find(hint.text) != std::string::npos) advice += fmt::format("; {}", hint.advice);
+  }
+  return advice;
+}
+
+json ResponseFormat(const CompletionRequest& request, const ChatDialect& dialect) {
+  if (dialect.response_format != "json_schema") return {{"type", dialect.response_format}};
+  return {{"type", "json_schema"},
+          {"json_schema", {{"name", SchemaName(request.schema_name)}, {"schema", *request.schema}}}};
+}
+
+/// The schema as words, for endpoints that take none beside the messages.
+void TellSchema(const json& schema, json& messages) {
+  const std::string text =
+      "Answer with one JSON object alone that fits this JSON Schema:\n" + DumpJson(schema);
+  if (!messages.empty() && messages.front()["role"] == "system") {
+    messages.front()["content"] = messages.front()["content"].get<std::string>() + "\n\n" + text;
+  } else {
+    messages.insert(messages.begin(), json{{"role", "system"}, {"content", text}});
+  }
 }
 
 }  // namespace
 
-json ToChatRequest(const CompletionRequest& request, const std::string& model) {
+json ToChatRequest(const CompletionRequest& request, const std::string& model, const ChatDialect& dialect) {
   json body = {{"model", model}, {"stream", false}, {"messages", json::array()}};
   for (const auto& message : request.messages) {
     body["messages"].push_back({{"role", message.role}, {"content", message.content}});
   }
   if (request.temperature) body["temperature"] = *request.temperature;
-  if (request.max_output_tokens > 0) body["max_tokens"] = request.max_output_tokens;
-  if (request.schema) {
-    body["response_format"] = {
-        {"type", "json_schema"},
-        {"json_schema", {{"name", SchemaName(request.schema_name)}, {"schema", *request.schema}}}};
-  }
+  if (request.max_output_tokens > 0) body[dialect.max_tokens_parameter] = request.max_output_tokens;
+  if (!request.schema) return body;
+  if (dialect.response_format != "none") body["response_format"] = ResponseFormat(request, dialect);
+  if (dialect.response_format != "json_schema") TellSchema(*request.schema, body["messages"]);
   return body;
 }
 
@@ -127,7 +168,8 @@ Result<CompletionRequest> ParseChatRequest(const json& body) {
     }
   }
   if (request.messages.empty()) reader.Problem("messages: at least one is required");
-  request.max_output_tokens = reader.Int("max_tokens", 0, 0, 100'000'000);
+  request.max_output_tokens =
+      reader.Int("max_completion_tokens", reader.Int("max_tokens", 0, 0, 100'000'000), 0, 100'000'000);
   if (const json* format = reader.Object("response_format")) {
     ObjectReader outer(*format, "response_format");
     if (const json* inner = outer.Object("json_schema")) {
@@ -182,6 +224,7 @@ Error ChatError(const http::ClientResponse& response) {
   Error error =
       Fail(CodeOf(response.status), fmt::format("HTTP {}: {}", response.status, QuoteError(response.body)))
           .value();
+  if (error.code == ErrorCode::kUnsupported) error.message += AdviceOn(response.status, response.body);
   error.retry_after = response.RetryAfter();
   return error;
 }

@@ -37,8 +37,9 @@ struct Completion {
 };
 
 /// Asks one endpoint once. Errors: kUnavailable (connection, 5xx), kExhausted (429, with retry_after),
-/// kTimeout (retryable all); kDenied (401, 403), kNotFound (no such model), kInvalid (refused request or an
-/// answer that is not of the protocol), kTooLarge, kCancelled. No message holds the key. Implementations are
+/// kTimeout (retryable all); kDenied (401, 403), kNotFound (no such model), kUnsupported (the endpoint
+/// refuses the request as it stands: nothing was paid), kInvalid (an answer that is not of the protocol),
+/// kTooLarge (an answer larger than is taken), kCancelled. No message holds the key. Implementations are
 /// thread-safe.
 class Provider {
  public:

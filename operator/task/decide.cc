@@ -95,6 +95,7 @@ class Decision {
     submission.spec = s_.task.spec;
     submission.workflow = *s_.workflow.spec;
     submission.policy = control::EffectivePolicy(settings_.config, s_.task.spec);
+    submission.default_timeout_seconds = control::DefaultTimeoutSeconds(settings_.config);
     Do(SubmitRun{std::move(submission), !s_.run.has_value()});
     plan_.look_again = true;
     return std::move(plan_);
@@ -287,8 +288,9 @@ class Decision {
     }
     if (job.failed_reason == "DeadlineExceeded") {
       return FailWith(api::FailureClass::kTimeout, "DeadlineExceeded",
-                      fmt::format("the run took longer than spec.limits.timeoutSeconds ({} s)",
-                                  s_.task.spec.limits.timeout_seconds));
+                      fmt::format("the run took longer than its time limit of {} s: raise "
+                                  "spec.limits.timeoutSeconds or narrow the objective",
+                                  control::TimeoutSeconds(settings_.config, s_.task.spec)));
     }
     if (job.failed_reason == "PodFailurePolicy") {
       return FailWith(api::FailureClass::kInfra, "RunnerLeftNoResult",

@@ -216,7 +216,7 @@ json BuildJob(const JobInputs& in) {
             {"completions", 1},
             {"suspend", false},
             {"backoffLimit", in.task.spec.limits.max_infra_retries},
-            {"activeDeadlineSeconds", in.task.spec.limits.timeout_seconds + kDeadlineSlack},
+            {"activeDeadlineSeconds", control::TimeoutSeconds(in.config, in.task.spec) + kDeadlineSlack},
             {"ttlSecondsAfterFinished", in.config.runner.ttl_seconds_after_finished},
             {"podReplacementPolicy", "Failed"},
             {"podFailurePolicy", FailurePolicy()},

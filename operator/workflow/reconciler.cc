@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/workflow.h"
+#include "base/utf8.h"
 #include "operator/task/act.h"
 #include "workflow/graph.h"
 
@@ -37,14 +38,15 @@ std::vector<api::Condition> StoredConditions(const json& object) {
   return conditions;
 }
 
-api::Condition Accepted(const std::vector<std::string>& problems, int64_t generation) {
+api::Condition MakeCondition(std::string type, bool holds, std::string reason, const std::string& message,
+                             int64_t generation) {
   api::Condition condition;
-  condition.type = "Accepted";
+  condition.type = std::move(type);
   condition.observed_generation = generation;
-  condition.status = problems.empty() ? "True" : "False";
-  condition.reason = problems.empty() ? "Valid" : "Invalid";
-  condition.message = problems.empty() ? "tasks can use it" : fmt::format("{}", fmt::join(problems, "; "));
-  if (condition.message.size() > kMaxMessage) condition.message.resize(kMaxMessage);
+  condition.status = holds ? "True" : "False";
+  condition.reason = std::move(reason);
+  // What is no UTF-8 (names are quoted up to a byte) would be stored as another text than this one.
+  condition.message = CutAtCharacter(ValidUtf8(message), kMaxMessage);
   return condition;
 }
 
@@ -53,8 +55,19 @@ api::Condition Accepted(const std::vector<std::string>& problems, int64_t genera
 json BuildWorkflowStatus(const json& object, TimePoint now) {
   const int64_t generation = Generation(object);
   auto conditions = StoredConditions(object);
-  std::erase_if(conditions, [](const api::Condition& condition) { return condition.type != "Accepted"; });
-  api::SetCondition(conditions, Accepted(FindProblems(object), generation), now);
+  std::erase_if(conditions, [](const api::Condition& condition) {
+    return condition.type != "Accepted" && condition.type != "Stalled";
+  });
+  const std::vector<std::string> problems = FindProblems(object);
+  const bool valid = problems.empty();
+  const std::string message = fmt::format("{}", fmt::join(problems, "; "));
+  api::SetCondition(conditions,
+                    MakeCondition("Accepted", valid, valid ? "Valid" : "Invalid",
+                                  valid ? "tasks can use it" : message, generation),
+                    now);
+  api::SetCondition(conditions,
+                    MakeCondition("Stalled", !valid, valid ? "NotStalled" : "Invalid", message, generation),
+                    now);
   return {{"observedGeneration", generation}, {"conditions", conditions}};
 }
 

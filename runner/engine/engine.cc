@@ -233,9 +233,8 @@ ExitCode Engine::GiveUp(const api::RunOrder& order, const Fault& fault) {
     case StopCause::kDeadline:
       return FinishFailed(
           {api::FailureClass::kTimeout, "DeadlineExceeded",
-           fmt::format("the run did not end within spec.limits.timeoutSeconds ({}): raise it or "
-                       "narrow the objective",
-                       order.spec.limits.timeout_seconds)});
+           "the run did not end within its time limit: raise spec.limits.timeoutSeconds or narrow the "
+           "objective"});
     default:
       break;
   }

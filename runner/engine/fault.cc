@@ -53,10 +53,14 @@ constexpr Mapping kMappings[] = {
      "the model did not keep to the form that was asked for: try another model or simplify the objective"},
     {FaultSource::kModel, ErrorCode::kTooLarge, FaultKind::kFail, FailureClass::kAgent,
      "ModelRequestTooLarge", "choose a model with a larger context or narrow the objective"},
+    {FaultSource::kModel, ErrorCode::kUnsupported, FaultKind::kFail, FailureClass::kInfra,
+     "ModelRequestRefused",
+     "mend this model's entry in the operator's configuration (docs/configuration.md) or name another in "
+     "spec.model"},
     {FaultSource::kModel, ErrorCode::kDenied, FaultKind::kFail, FailureClass::kInfra, "ModelAccessDenied",
      "check the model's key in the operator's configuration"},
     {FaultSource::kModel, ErrorCode::kNotFound, FaultKind::kFail, FailureClass::kInvalid, "ModelNotFound",
-     "name a model of the operator's configuration in spec.model"},
+     ""},
 
     {FaultSource::kSandbox, ErrorCode::kUnsupported, FaultKind::kFail, FailureClass::kInfra,
      "SandboxUnsupported",
@@ -73,7 +77,7 @@ constexpr Mapping kMappings[] = {
     {FaultSource::kRunApi, ErrorCode::kInvalid, FaultKind::kFail, FailureClass::kInfra, "ReportRefused",
      "the runner's image and the operator may be of different versions"},
     {FaultSource::kRunApi, ErrorCode::kTooLarge, FaultKind::kFail, FailureClass::kAgent, "ReportTooLarge",
-     ""},
+     "split the objective"},
 };
 
 /// What is not in the table: always worth another attempt.

@@ -30,6 +30,23 @@ void AddUsage(json& state, const api::Usage& usage) {
   sum["llmCalls"] = sum.value("llmCalls", int64_t{0}) + usage.llm_calls;
 }
 
+/// Counts what ran, by how it ended. Of one node: not thread-safe.
+class CountedCommands final : public CommandRunner {
+ public:
+  CountedCommands(CommandRunner& next, std::map<std::string, int64_t>& counts)
+      : next_(next), counts_(counts) {}
+  Result<CommandResult> Run(const CommandRequest& request, std::stop_token stop) override {
+    auto result = next_.Run(request, std::move(stop));
+    if (result) ++counts_[result->timed_out ? "timedOut" : result->exit_code == 0 ? "ok" : "failed"];
+    return result;
+  }
+  bool IsInstalled(const std::string& program) const override { return next_.IsInstalled(program); }
+
+ private:
+  CommandRunner& next_;
+  std::map<std::string, int64_t>& counts_;
+};
+
 /// Whether the gate's verdict is the last word: only an edge with a condition leads on from it.
 bool IsFinal(const std::string& decision) { return decision == "blocked" || decision == "rejected"; }
 
@@ -105,13 +122,14 @@ int64_t Walk::RepairsLeft(const api::NodeSpec& gate) const {
 Outcome<NodeOutput> Walk::RunNode(Step& step, std::stop_token stop) {
   ModelCaller model(parts_.api, parts_.folder.lease().epoch, step.node->name, step.visit);
   ProjectFiles project(parts_.checkout, parts_.tree, parts_.journal);
+  CountedCommands commands(parts_.commands, step.commands);
   NodeContext context{.order = parts_.order,
                       .node = *step.node,
                       .state = *checkpoint_.state,
                       .visit = step.visit,
                       .repairs_left = step.node->type == "gate" ? RepairsLeft(*step.node) : 0,
                       .tree = parts_.tree,
-                      .commands = parts_.commands,
+                      .commands = commands,
                       .model = model,
                       .folder = parts_.folder,
                       .journal = parts_.journal,
@@ -190,24 +208,25 @@ Outcome<void> Walk::Report(const Step& step, const NodeOutput* output, const Fau
   json error = json::object();
   if (fault != nullptr) error = {{"error", api::ToJson(fault->failure)}};
   const json input = output != nullptr ? output->input : json::object();
+  json summary = output != nullptr ? output->summary : error;
+  if (!step.commands.empty()) summary["commands"] = step.commands;
   const std::string& name = step.node->name;
   YBIS_PASS(parts_.folder.PutNodeFile(checkpoint_.seq, name, "input.json", input, stop));
   YBIS_PASS(parts_.folder.PutNodeFile(checkpoint_.seq, name, "output.json",
                                       output != nullptr ? output->state : error, stop));
   YBIS_PASS(parts_.journal.Flush(stop));
-  const api::NodeReport report{
-      .epoch = parts_.folder.lease().epoch,
-      .seq = checkpoint_.seq,
-      .node = name,
-      .type = step.node->type,
-      .visit = step.visit,
-      .outcome = fault == nullptr ? "ok" : "error",
-      .error = fault == nullptr ? "" : fault->failure.message,
-      .started = step.started,
-      .finished = parts_.clock.Now(),
-      .input = std::make_shared<const json>(input),
-      .output = std::make_shared<const json>(output != nullptr ? output->summary : error),
-      .checkpoint = checkpoint_};
+  const api::NodeReport report{.epoch = parts_.folder.lease().epoch,
+                               .seq = checkpoint_.seq,
+                               .node = name,
+                               .type = step.node->type,
+                               .visit = step.visit,
+                               .outcome = fault == nullptr ? "ok" : "error",
+                               .error = fault == nullptr ? "" : fault->failure.message,
+                               .started = step.started,
+                               .finished = parts_.clock.Now(),
+                               .input = std::make_shared<const json>(input),
+                               .output = std::make_shared<const json>(std::move(summary)),
+                               .checkpoint = checkpoint_};
   YBIS_TRY_FAULT(FaultSource::kRunApi, parts_.api.ReportNode(report, stop));
   return {};
 }

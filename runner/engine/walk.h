@@ -1,6 +1,7 @@
 #pragma once
 // The walk of a workflow's graph: one node after the other, a checkpoint reported after each.
 #include <functional>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stop_token>
@@ -46,7 +47,8 @@ class Walk {
     int64_t visit = 1;
     TimePoint started;
     api::Usage usage;
-    std::optional<Fault> over_limit;  ///< it may not run again: its failure, for the error handler
+    std::map<std::string, int64_t> commands;  ///< how many ended ok, failed or timedOut
+    std::optional<Fault> over_limit;          ///< it may not run again: its failure, for the error handler
   };
 
   Outcome<Step> NextStep() const;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/utf8.h"
 #include "runner/git/confined_root.h"
 
 namespace ybis::git {
@@ -99,6 +100,20 @@ Result<std::string> TextOf(git_patch* patch) {
   return text;
 }
 
+/// What a text takes as JSON: up to six times its bytes.
+size_t JsonBytes(std::string_view text) {
+  constexpr std::string_view kTwo = "\"\\\b\f\n\r\t";
+  size_t bytes = text.size();
+  for (const char c : text) {
+    if (kTwo.find(c) != std::string_view::npos) {
+      ++bytes;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      bytes += 5;
+    }
+  }
+  return bytes;
+}
+
 /// Builds a WorktreeDiff from one delta after the other.
 class Comparison {
  public:
@@ -109,7 +124,10 @@ class Comparison {
     const uint32_t flags = form_ == PatchForm::kApplicable ? GIT_DIFF_SHOW_BINARY : GIT_DIFF_NORMAL;
     YBIS_ASSIGN(const Diff diff, DiffTrees(repository_, from_, to_, flags));
     const size_t count = git_diff_num_deltas(diff.get());
-    for (size_t i = 0; i < count; ++i) YBIS_TRY(Add(diff.get(), i));
+    for (size_t i = 0; i < count; ++i) {
+      YBIS_TRY(Add(diff.get(), i));
+      if (TooLarge()) return FailTooLarge(diff.get());
+    }
     for (auto& [path, change] : changes_) result_.files.push_back(std::move(change));
     return std::move(result_);
   }
@@ -123,12 +141,32 @@ class Comparison {
       YBIS_ASSIGN(text, BinaryTextOf(at));
     }
     result_.text += text;
-    if (result_.text.size() > max_bytes_) {
-      return Fail(ErrorCode::kTooLarge,
-                  fmt::format("the patch passes the {} bytes allowed at {} ({} bytes of it)", max_bytes_,
-                              PathOf(delta), text.size()));
-    }
+    if (form_ == PatchForm::kApplicable) json_bytes_ += JsonBytes(text);
     return Count(patch.get(), delta);
+  }
+
+  bool TooLarge() const { return result_.text.size() > max_bytes_ || json_bytes_ > 3 * max_bytes_; }
+
+  /// Names the largest of all files, not the one at which it became too much.
+  Unexpected FailTooLarge(git_diff* diff) const {
+    constexpr size_t kShown = 5;
+    constexpr size_t kMaxPath = 160;
+    std::vector<std::pair<int64_t, std::string>> files;
+    for (size_t i = 0; i < git_diff_num_deltas(diff); ++i) {
+      const git_diff_delta& delta = *git_diff_get_delta(diff, i);
+      files.emplace_back(std::max(SizeOf(delta.old_file.id), SizeOf(delta.new_file.id)), PathOf(delta));
+    }
+    const size_t shown = std::min(kShown, files.size());
+    std::partial_sort(files.begin(), files.begin() + static_cast<ptrdiff_t>(shown), files.end(),
+                      std::greater<>());
+    std::string largest;
+    for (size_t i = 0; i < shown; ++i) {
+      largest += fmt::format("{}{} ({} bytes)", i == 0 ? "" : ", ", CutAtCharacter(files[i].second, kMaxPath),
+                             files[i].first);
+    }
+    return Fail(ErrorCode::kTooLarge, fmt::format("the patch passes the {} bytes allowed; the largest of {} "
+                                                  "changed files: {}",
+                                                  max_bytes_, files.size(), largest));
   }
 
   static std::string PathOf(const git_diff_delta& delta) {
@@ -181,6 +219,7 @@ class Comparison {
   git_tree* to_;
   PatchForm form_;
   size_t max_bytes_;
+  size_t json_bytes_ = 0;
   Diff binary_;
   std::map<std::string, FileChange> changes_;
   WorktreeDiff result_;

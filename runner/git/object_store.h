@@ -56,7 +56,8 @@ class ObjectStore {
   Result<std::string> UpdateTree(const std::string& tree, const std::vector<TreeChange>& changes);
   /// kNotFound, kTooLarge, kInvalid (not a file).
   Result<std::string> ReadFile(const std::string& tree, const std::string& path, size_t max_bytes) const;
-  /// What lies between two trees. kTooLarge past `max_bytes` of text.
+  /// What lies between two trees. kTooLarge, with the largest files, past `max_bytes` of text, or when an
+  /// applicable one would take three times that as JSON text.
   Result<WorktreeDiff> Compare(const std::string& from, const std::string& to, PatchForm form,
                                size_t max_bytes) const;
   /// A commit object without any ref.

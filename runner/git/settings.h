@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "api/task.h"
+
 namespace ybis::git {
 
 struct Settings {
@@ -27,7 +29,7 @@ struct WorktreeLimits {
   int64_t max_file_bytes = 64 * 1024 * 1024;      ///< of one changed file
   int64_t max_changed_bytes = 256 * 1024 * 1024;  ///< of all changed files together
   size_t max_changed_files = 20'000;
-  size_t max_patch_bytes = 64 * 1024 * 1024;  ///< of Snapshot()
+  size_t max_patch_bytes = api::kMaxPatchBytes;  ///< of Snapshot(); as JSON text three times as much
 };
 
 /// Called with one line of git's own progress ("Receiving objects:  45% (4500/10000)"), from the calling

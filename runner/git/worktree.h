@@ -83,11 +83,12 @@ class Worktree {
   const std::string& base_commit() const;
 
   /// What changed, including untracked files that are not ignored. kTooLarge when the text passes
-  /// `max_bytes` or a limit on files is passed; the message names the file.
+  /// `max_bytes` or a limit on files is passed; the message names files.
   Result<WorktreeDiff> Diff(size_t max_bytes, std::stop_token stop) const;
 
   /// The cumulative patch on the base commit as valid UTF-8 (binary and non-UTF-8 files in git's base85
-  /// form); empty when nothing changed. The same worktree content always gives the same text.
+  /// form); empty when nothing changed. The same worktree content always gives the same text. kTooLarge as
+  /// Diff().
   Result<std::string> Snapshot(std::stop_token stop) const;
   /// "sha256:…" of Snapshot(): what an approval decides on.
   Result<std::string> PatchDigest(std::stop_token stop) const;

@@ -44,13 +44,17 @@ Outcome<NodeOutput> ExecuteByModel(NodeContext& context, std::stop_token stop) {
 Outcome<NodeOutput> ExecutePatch(NodeContext& context, const std::string& patch, std::stop_token stop) {
   const EditEngine engine(context.tree.root_fd());
   const std::array<Edit, 1> edits = {UnifiedDiff{patch}};
-  YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, EditPlan plan, engine.Plan(edits, stop));
+  const auto rejected = [&](const std::string& why) {
+    return FaultUnexpected(
+        TaskFault(api::FailureClass::kInvalid, "PatchRejected",
+                  fmt::format("node {}: config.patch does not apply: {}", context.node.name, why)));
+  };
+  auto planned = engine.Plan(edits, stop);
+  // Another attempt would find the same patch, and the same files.
+  if (!planned && planned.error().code == ErrorCode::kTooLarge) return rejected(planned.error().message);
+  YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, EditPlan plan, std::move(planned));
   YBIS_TRY_FAULT(FaultSource::kWorktree, MissIgnored(context.tree, plan, std::move(stop)));
-  if (!plan.misses.empty()) {
-    return FaultUnexpected(TaskFault(
-        api::FailureClass::kInvalid, "PatchRejected",
-        fmt::format("node {}: config.patch does not apply: {}", context.node.name, Describe(plan.misses))));
-  }
+  if (!plan.misses.empty()) return rejected(Describe(plan.misses));
   YBIS_ASSIGN_FAULT(FaultSource::kWorkspace, const auto changes, engine.Apply(plan));
   NodeOutput out;
   out.state = {{"patchId", Digest(patch)}, {"filesTouched", changes.size()}};

@@ -60,6 +60,33 @@ TEST(LoadConfig, NamesFileLineAndKey) {
             std::string::npos);
 }
 
+TEST(LoadConfig, TakesNoDiffThatNoReportCouldCarry) {
+  const auto load = [](const std::string& bytes) {
+    return LoadConfig({.profile = "prod", .environment = {{"YBIS_CONFIG__POLICY__MAX_DIFF_BYTES", bytes}}});
+  };
+  EXPECT_TRUE(load("12582912"));
+  EXPECT_NE(load("12582913").error().message.find("policy.maxDiffBytes: must be a whole number from 1 to"),
+            std::string::npos);
+}
+
+TEST(LoadConfig, TakesAModelsDialectAndNoOther) {
+  testing::TempDir dir;
+  const auto load = [&](const std::string& keys) {
+    const auto file =
+        dir.Write("c.yaml", "models:\n  - {name: a, endpoint: 'https://m.example.com/v1'" + keys + "}\n");
+    return LoadConfig({.profile = "dev", .file = file, .environment = {}});
+  };
+  EXPECT_EQ(load("")->models[0].max_tokens_parameter, "max_tokens");
+  EXPECT_EQ(load("")->models[0].response_format, "json_schema");
+  const auto other = load(", maxTokensParameter: max_completion_tokens, responseFormat: json_object");
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_EQ(other->models[0].max_tokens_parameter, "max_completion_tokens");
+  EXPECT_EQ(other->models[0].response_format, "json_object");
+  EXPECT_NE(load(", maxTokensParameter: max_output_tokens").error().message.find("max_completion_tokens"),
+            std::string::npos);
+  EXPECT_NE(load(", responseFormat: xml").error().message.find("json_object"), std::string::npos);
+}
+
 TEST(LoadConfig, RefusesAnEndpointThatHoldsAPassword) {
   testing::TempDir dir;
   const auto load = [&](const std::string& endpoint) {
@@ -158,6 +185,16 @@ TEST(LoadConfig, RefusesALeaseThatEndsBetweenHeartbeats) {
       {.profile = "prod", .file = "", .environment = {{"YBIS_CONFIG__LEASE__HEARTBEATSECONDS", "200"}}});
   ASSERT_FALSE(config);
   EXPECT_NE(config.error().message.find("lease.heartbeatSeconds"), std::string::npos);
+}
+
+TEST(TimeoutSeconds, IsTheTasksOrAnHourWithinTheOperatorsLimit) {
+  Config config;
+  api::TaskSpec spec;
+  EXPECT_EQ(TimeoutSeconds(config, spec), 3600);
+  config.limits.max_timeout_seconds = 600;
+  EXPECT_EQ(TimeoutSeconds(config, spec), 600);
+  spec.limits.timeout_seconds = 60;
+  EXPECT_EQ(TimeoutSeconds(config, spec), 60);
 }
 
 TEST(EffectivePolicy, TheTaskCanOnlyTighten) {

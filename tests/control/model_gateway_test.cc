@@ -200,6 +200,27 @@ TEST_F(ModelGatewayTest, ABadKeyIsNotTheRunsFault) {
   EXPECT_FALSE(answer.error().retryable);
 }
 
+TEST_F(ModelGatewayTest, ARefusedRequestCostsNothingAndIsNotRepeated) {
+  FakeProvider& model = Add("main", {Fail(ErrorCode::kUnsupported, "HTTP 400: no 'max_tokens'")});
+  Build();
+  const auto answer = Call(Request());
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::kUnsupported);
+  EXPECT_FALSE(answer.error().retryable);
+  EXPECT_THAT(answer.error().message, HasSubstr("no 'max_tokens'"));
+  EXPECT_EQ(model.asked().size(), 1u);
+  EXPECT_EQ(records_.Lock()->usage.llm_calls, 0);
+  EXPECT_EQ(records_.Lock()->usage.tokens_in, 0);
+}
+
+TEST_F(ModelGatewayTest, AnotherModelMayTakeWhatOneRefuses) {
+  Add("main", {Fail(ErrorCode::kUnsupported, "HTTP 400: too long")});
+  Add("second", {Says("hello")});
+  terms_.terms.model.fallbacks = {"second"};
+  Build();
+  EXPECT_TRUE(Call(Request()));
+}
+
 TEST_F(ModelGatewayTest, RefusesWhatTheBudgetDoesNotAllow) {
   FakeProvider& model = Add("main", {Says("hello", 400, 500)});
   terms_.terms.max_tokens = 1000;
@@ -289,8 +310,24 @@ TEST_F(ModelGatewayTest, NamesAModelThatIsNotConfigured) {
   terms_.terms.model.name = "imaginary";
   Build();
   const auto answer = Call(Request());
-  EXPECT_EQ(answer.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(answer.error().code, ErrorCode::kNotFound);
   EXPECT_THAT(answer.error().message, HasSubstr("imaginary"));
+}
+
+TEST_F(ModelGatewayTest, SaysThatNoModelIsConfigured) {
+  settings_.default_model.clear();
+  Build();
+  const auto answer = Call(Request());
+  EXPECT_EQ(answer.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(answer.error().message, HasSubstr("no model is configured"));
+}
+
+TEST(ModelSettingsOf, HandsTheDialectOn) {
+  Config config;
+  config.models = {{.name = "m", .max_tokens_parameter = "max_completion_tokens", .response_format = "none"}};
+  const auto settings = ModelSettingsOf(config);
+  EXPECT_EQ(settings.at(0).max_tokens_parameter, "max_completion_tokens");
+  EXPECT_EQ(settings.at(0).response_format, "none");
 }
 
 TEST_F(ModelGatewayTest, KeepsLongCallsItsOwn) {

@@ -79,7 +79,8 @@ TEST_F(ModelTest, GivesUpAfterItsAttempts) {
 }
 
 TEST_F(ModelTest, AsksOnceWhenAskingAgainCannotHelp) {
-  for (const ErrorCode code : {ErrorCode::kInvalid, ErrorCode::kDenied, ErrorCode::kNotFound}) {
+  for (const ErrorCode code :
+       {ErrorCode::kInvalid, ErrorCode::kDenied, ErrorCode::kNotFound, ErrorCode::kUnsupported}) {
     Make({Fail(code, "no")});
     EXPECT_EQ(Ask().error().code, code);
     EXPECT_EQ(provider_->asked().size(), 1u);

@@ -39,6 +39,35 @@ TEST(OpenAiWire, AsksWithASchema) {
   EXPECT_EQ(back->messages.size(), 2u);
 }
 
+TEST(OpenAiWire, AsksInTheEndpointsDialect) {
+  CompletionRequest request = Asking("plan it");
+  request.schema_name = "plan";
+  request.schema = std::make_shared<const json>(json{{"type", "object"}});
+  request.max_output_tokens = 100;
+  const ChatDialect dialect{"max_completion_tokens", "json_object"};
+  const json expected = json::parse(R"({
+    "model": "large", "stream": false, "max_completion_tokens": 100,
+    "messages": [{"role": "system", "content":
+                  "be brief\n\nAnswer with one JSON object alone that fits this JSON Schema:\n{\"type\":\"object\"}"},
+                 {"role": "user", "content": "plan it"}],
+    "response_format": {"type": "json_object"}})");
+  EXPECT_EQ(ToChatRequest(request, "large", dialect), expected);
+  EXPECT_EQ(ParseChatRequest(expected)->max_output_tokens, 100);
+}
+
+TEST(OpenAiWire, TellsTheSchemaWhereThereIsNoSystemMessage) {
+  CompletionRequest request = Asking("plan it");
+  request.messages.erase(request.messages.begin());
+  request.schema = std::make_shared<const json>(json{{"type", "object"}});
+  const json body = ToChatRequest(request, "large", {.response_format = "none"});
+  EXPECT_FALSE(body.contains("response_format"));
+  ASSERT_EQ(body["messages"].size(), 2u);
+  EXPECT_EQ(body["messages"][0]["role"], "system");
+  EXPECT_THAT(body["messages"][0]["content"].get<std::string>(), HasSubstr(R"({"type":"object"})"));
+  request.schema = nullptr;
+  EXPECT_EQ(ToChatRequest(request, "large", {.response_format = "none"})["messages"].size(), 1u);
+}
+
 TEST(OpenAiWire, ReadsAnswerAndUsage) {
   const auto answer = ParseChatResponse(R"({"model": "large-2", "choices": [{"finish_reason": "length",
       "message": {"role": "assistant", "content": "hi"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})",
@@ -91,10 +120,11 @@ TEST(OpenAiWire, RefusesWhatIsNotOfTheProtocol) {
 
 TEST(OpenAiWire, SortsStatusCodes) {
   const std::vector<std::pair<int, ErrorCode>> cases = {
-      {400, ErrorCode::kInvalid},     {401, ErrorCode::kDenied},      {403, ErrorCode::kDenied},
-      {404, ErrorCode::kNotFound},    {408, ErrorCode::kTimeout},     {422, ErrorCode::kInvalid},
-      {429, ErrorCode::kExhausted},   {500, ErrorCode::kUnavailable}, {502, ErrorCode::kUnavailable},
-      {503, ErrorCode::kUnavailable}, {504, ErrorCode::kUnavailable}, {302, ErrorCode::kInvalid}};
+      {400, ErrorCode::kUnsupported}, {401, ErrorCode::kDenied},      {403, ErrorCode::kDenied},
+      {404, ErrorCode::kNotFound},    {408, ErrorCode::kTimeout},     {413, ErrorCode::kUnsupported},
+      {422, ErrorCode::kUnsupported}, {429, ErrorCode::kExhausted},   {500, ErrorCode::kUnavailable},
+      {502, ErrorCode::kUnavailable}, {503, ErrorCode::kUnavailable}, {504, ErrorCode::kUnavailable},
+      {302, ErrorCode::kUnsupported}};
   for (const auto& [status, code] : cases) {
     http::ClientResponse response;
     response.status = status;
@@ -105,6 +135,27 @@ TEST(OpenAiWire, SortsStatusCodes) {
     EXPECT_THAT(error.message, HasSubstr("the reason"));
     EXPECT_EQ(error.retry_after, std::chrono::seconds(3));
   }
+}
+
+TEST(OpenAiWire, SaysWhatMayMendARefusal) {
+  const auto message = [](int status, const std::string& text) {
+    http::ClientResponse response;
+    response.status = status;
+    response.body = json{{"error", {{"message", text}}}}.dump();
+    const Error error = ChatError(response);
+    EXPECT_EQ(error.retryable, status >= 500);
+    return error.message;
+  };
+  EXPECT_EQ(message(400, "Unsupported parameter: 'max_tokens'"),
+            "HTTP 400: Unsupported parameter: 'max_tokens'; set this model's maxTokensParameter to what its "
+            "endpoint takes (max_tokens or max_completion_tokens), or lower its maxOutputTokens");
+  EXPECT_THAT(message(422, "response_format: json_schema is unknown"), HasSubstr("responseFormat"));
+  EXPECT_EQ(message(400, "maximum context length is 8192, see context_length"),
+            "HTTP 400: maximum context length is 8192, see context_length; narrow the objective, or choose a "
+            "model with a larger context");
+  EXPECT_THAT(message(413, "no"), HasSubstr("larger context"));
+  EXPECT_EQ(message(400, "no"), "HTTP 400: no");
+  EXPECT_THAT(message(500, "max_tokens"), Not(HasSubstr("maxTokensParameter"))) << "that is no refusal";
 }
 
 TEST(OpenAiWire, QuotesErrorPagesAsUtf8) {
@@ -164,6 +215,17 @@ TEST(OpenAiProvider, KeepsItsKeyOutOfErrors) {
   EXPECT_EQ(transport.sent[0].url, "https://models.test/v1/chat/completions");
   transport.answer = Fail(ErrorCode::kUnavailable, "header echoed-secret-key");
   EXPECT_THAT(provider.Complete(Asking("x"), {}).error().message, Not(HasSubstr("echoed-secret-key")));
+}
+
+TEST(OpenAiProvider, SpeaksItsDialect) {
+  FakeTransport transport;
+  OpenAiProvider provider(
+      transport,
+      {.endpoint = "https://m.test/v1", .model = "m", .dialect = {"max_completion_tokens", "none"}});
+  CompletionRequest request = Asking("x");
+  request.max_output_tokens = 7;
+  EXPECT_FALSE(provider.Complete(request, {}));
+  EXPECT_THAT(transport.sent.at(0).body, HasSubstr(R"("max_completion_tokens":7)"));
 }
 
 TEST(OpenAiProvider, NamesAKeyFileThatIsNotThere) {

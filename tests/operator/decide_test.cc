@@ -688,6 +688,17 @@ TEST(DecideTask, RejectsWhatCannotRunWithAReasonAndAnEventAndRetriesOnlyWhatMayP
   }
 }
 
+TEST(DecideTask, TakesATaskThatNamesNoTimeWhateverTheLimit) {
+  TaskSettings settings = SomeSettings();
+  settings.config.limits.max_timeout_seconds = 600;
+  const auto submits = [&](const json& spec) {
+    return Of<SubmitRun>(Decide(SnapshotOf(TaskObject(spec)), settings, kNow));
+  };
+  ASSERT_EQ(submits(json::object()).size(), 1u);
+  EXPECT_EQ(submits(json::object())[0].submission.default_timeout_seconds, 600);
+  EXPECT_TRUE(submits({{"limits", {{"timeoutSeconds", 3600}}}}).empty());
+}
+
 TEST(DecideTask, KeepsARunGoingWhoseSpecWasSpoiledMeanwhile) {
   Snapshot snapshot = WithJob(RunState::kRunning);
   snapshot.invalid = Error{ErrorCode::kInvalid, "spec.title: too long"};

@@ -52,6 +52,12 @@ TEST(JobSpec, EqualsItsGoldenFileWithEverythingAskedFor) {
   ExpectGolden(Build(kRich, config), "job_rich.json");
 }
 
+TEST(JobSpec, EndsAtTheOperatorsLimitWhereTheTaskNamesNone) {
+  control::Config config = SomeConfig();
+  config.limits.max_timeout_seconds = 600;
+  EXPECT_EQ(Build(json::object(), config)["spec"]["activeDeadlineSeconds"], 720);
+}
+
 TEST(JobSpec, IsAFunctionOfTaskAndRun) { EXPECT_EQ(Build(kRich), Build(kRich)); }
 
 TEST(JobSpec, DoesNotCountARunnerThatLeavesARunToAPerson) {

@@ -88,6 +88,20 @@ TEST_F(TaskReconcilerTest, TakesATaskFromApplyToAJobInOneGo) {
   EXPECT_EQ(records_.journal, std::vector<std::string>{"JOB_CREATED"});
 }
 
+TEST_F(TaskReconcilerTest, CountsHowRunsEnded) {
+  using std::chrono::seconds;
+  const Plan plan{.actions = {CountOutcome{std::nullopt, seconds(90)},
+                              CountOutcome{api::FailureClass::kVerify, seconds(10)}}};
+  ASSERT_TRUE(actor_.Act(Snapshot{}, plan, {}));
+  const std::string text = metrics_.Serialize();
+  for (const char* line :
+       {"ybis_tasks_completed_total 1\n", "ybis_tasks_failed_total{class=\"Verify\"} 1\n",
+        "ybis_tasks_failed_total{class=\"Infra\"} 0\n", "ybis_workflow_duration_seconds_count 2\n",
+        "ybis_workflow_duration_seconds_sum 100\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  }
+}
+
 TEST_F(TaskReconcilerTest, MakesThreeWritesAndTwoEventsARunAndNoneAfterwards) {
   Reconcile();
   Watch();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
 #include "tests/kube/fake_api.h"
 #include "tests/operator/world.h"
 
@@ -38,6 +39,32 @@ TEST(WorkflowStatus, NamesEveryProblem) {
   const std::string message = status["conditions"][0]["message"];
   EXPECT_NE(message.find("no-such-type"), std::string::npos) << message;
   EXPECT_NE(message.find("nowhere"), std::string::npos) << message;
+}
+
+TEST(WorkflowStatus, IsStalledWhileItIsInvalid) {
+  const json good = BuildWorkflowStatus(WorkflowObject("passthrough", "b"), kNow)["conditions"][1];
+  EXPECT_EQ(good["type"], "Stalled");
+  EXPECT_EQ(good["status"], "False");
+  const json bad = BuildWorkflowStatus(WorkflowObject("no-such-type", "b"), kNow)["conditions"][1];
+  EXPECT_EQ(bad["status"], "True");
+  EXPECT_EQ(bad["observedGeneration"], 2);
+  EXPECT_NE(bad["message"].get<std::string>().find("no-such-type"), std::string::npos);
+}
+
+/// Half a character would be stored as another text than the one computed, and written again for ever.
+TEST(WorkflowStatus, HoldsWholeCharactersAlone) {
+  for (const char* shift : {"", "x", "xx"}) {
+    json object = WorkflowObject("passthrough", "b");
+    for (int i = 0; i < 200; ++i) {
+      std::string name = shift;
+      for (int k = 0; k < 40; ++k) name += "\u20ac";
+      object["spec"]["exitPoints"].push_back(name);
+    }
+    const std::string message = BuildWorkflowStatus(object, kNow)["conditions"][0]["message"];
+    EXPECT_GT(message.size(), 8188u);
+    EXPECT_LE(message.size(), 8192u);
+    EXPECT_EQ(message, ValidUtf8(message));
+  }
 }
 
 TEST(WorkflowReconciler, WritesTheStatusOnce) {

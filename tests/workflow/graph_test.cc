@@ -61,6 +61,37 @@ TEST(LoadWorkflow, RefusesUnreachableNodesDeadEndsAndLoopsWithoutACap) {
             "");
 }
 
+TEST(LoadWorkflow, LooksAtThePathsBesideOtherProblems) {
+  const std::string text = ErrorOf(
+      "name: w\nentry_point: a\nexit_points: [d]\nnodes:\n"
+      "  - {name: a, type: passthrough, next: [b]}\n  - {name: b, type: passthrough, next: [a]}\n"
+      "  - {name: c, type: passthrough, next: [d]}\n  - {name: d, type: gate, config: {allow: 1}}\n");
+  for (const char* problem :
+       {"'a': no path leads from it to an exit point", "'b': is on a loop without a cap",
+        "'c': cannot be reached from the entry point", "'d': config.allow: unknown"}) {
+    EXPECT_NE(text.find(problem), std::string::npos) << problem << " in " << text;
+  }
+}
+
+TEST(LoadWorkflow, BlamesNoNodeForAnEdgeThatLeadsNowhere) {
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [c]\nnodes:\n"
+                    "  - {name: a, type: passthrough, next: [x]}\n  - {name: c, type: passthrough}\n"),
+            "w.yaml:5: nodes[0] 'a': next names 'x', which is no node");
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: x\nexit_points: [c]\nnodes:\n  - {name: c, type: gate}\n"),
+            "w.yaml: entryPoint names 'x', which is no node");
+  EXPECT_NE(ErrorOf("name: w\nentry_point: a\nexit_points: [x]\nnodes:\n"
+                    "  - {name: a, type: passthrough, next: [b]}\n"
+                    "  - {name: b, type: passthrough, next: [a, y]}\n")
+                .find("'a': is on a loop without a cap"),
+            std::string::npos)
+      << "loops are known all the same";
+  EXPECT_EQ(ErrorOf("name: w\nentry_point: a\nexit_points: [a]\nnodes:\n"
+                    "  - {name: a, type: gate, next: [r]}\n  - {name: r, type: repare, next: [a]}\n")
+                .find("on a loop"),
+            std::string::npos)
+      << "the cap may be what is misspelt";
+}
+
 TEST(LoadWorkflow, ReadsTheManifestFormToo) {
   EXPECT_EQ(
       ErrorOf(

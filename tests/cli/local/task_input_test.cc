@@ -127,6 +127,18 @@ TEST(CheckAgainst, AsksForAModelOnlyWhereTheWorkflowDoes) {
   EXPECT_FALSE(CheckAgainst(one, other, input->workflow, false));
 }
 
+TEST(CheckAgainst, TakesATaskThatNamesNoTimeWhateverTheLimit) {
+  testing::TempDir dir;
+  auto input = TaskFromFlags({.objective = "x", .repo = Repository(dir)});
+  ASSERT_TRUE(input);
+  control::Config config;
+  config.limits.max_timeout_seconds = 600;
+  EXPECT_TRUE(CheckAgainst(config, input->spec, input->workflow, false));
+  EXPECT_EQ(SubmissionOf(config, *input, "uid").default_timeout_seconds, 600);
+  input->spec.limits.timeout_seconds = 3600;
+  EXPECT_FALSE(CheckAgainst(config, input->spec, input->workflow, false));
+}
+
 TEST(SubmissionOf, AllowsLocalRepositoriesAndTakesTheTaskNamesWorkflow) {
   testing::TempDir dir;
   const auto input = TaskFromFlags({.objective = "x", .repo = Repository(dir), .workflow = "self-improve"});

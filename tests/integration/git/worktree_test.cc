@@ -153,6 +153,22 @@ TEST_F(WorktreeTest, RefusesWhatIsTooLargeAndNamesIt) {
   EXPECT_NE(snapshot.error().message.find("huge.bin"), std::string::npos);
 }
 
+TEST_F(WorktreeTest, ASnapshotHasRoomInAReportAsJson) {
+  Prepare({{"a.txt", "one\n"}});
+  tree_.reset();
+  WorktreeLimits limits;
+  limits.max_patch_bytes = 100'000;
+  tree_.emplace(Worktree::Create(*bare_, "task-1-run-1", volume_.path() / "tree", {}, limits).value());
+  const std::string head(9'000, 'x');  // what begins so is text
+  Write("quotes.txt", head + std::string(80'000, '"') + "\n");
+  EXPECT_TRUE(tree_->Snapshot({}));
+  Write("quotes.txt", head + std::string(80'000, '\1') + "\n");  // each six bytes of JSON
+  const auto snapshot = tree_->Snapshot({});
+  ASSERT_FALSE(snapshot);
+  EXPECT_EQ(snapshot.error().code, ErrorCode::kTooLarge);
+  EXPECT_NE(snapshot.error().message.find("quotes.txt (89001 bytes)"), std::string::npos);
+}
+
 /// Everything a patch can hold at once: binary, Latin-1, no last newline, CRLF, modes, links, odd names.
 std::map<std::string, std::string> Odd() {
   std::string binary;

@@ -192,6 +192,18 @@ TEST_F(GatewayHttpTest, EndsAfterThreeNonsenseAnswers) {
   EXPECT_EQ(Attempts(), 3);
 }
 
+TEST_F(GatewayHttpTest, TellsOfARefusalAndPaysNothing) {
+  Record("r.json", R"({"match": {"schema": "plan", "contains": ["odd"]},
+                       "fault": {"status": 400, "message": "Unsupported parameter: 'max_tokens'"}})");
+  Start();
+  const auto answer = Call("an odd thing");
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(answer.error().message.find("maxTokensParameter"), std::string::npos) << answer.error().message;
+  EXPECT_EQ(Attempts(), 1);
+  EXPECT_EQ(records_.Lock()->usage.llm_calls, 0);
+}
+
 TEST_F(GatewayHttpTest, TimesOutAndFallsBack) {
   Record(
       "stall.json",

@@ -40,6 +40,16 @@ TEST(RunLedger, ClaimHandsOverTheWholeOrder) {
   EXPECT_LT(left, 101s);
 }
 
+TEST(RunLedger, ARunOfATaskThatNamesNoTimeTakesTheSubmissions) {
+  World world(Server().NewDatabase());
+  auto submission = Submission("order");
+  submission.default_timeout_seconds = 50;
+  const auto run = world.queue.Submit(submission);
+  const auto claim = world.ledger.Claim(run->run_id, "pod-1", {"1.0", "host"}, {});
+  YBIS_ASSERT_OK(claim);
+  EXPECT_LT(*claim->order.deadline - std::chrono::system_clock::now(), 51s);
+}
+
 TEST(RunLedger, SixteenThreadsRaceForOneClaimAndOneWins) {
   World world(Server().NewDatabase(), {}, {}, 16);
   const std::string run_id = Dispatched(world, "race");

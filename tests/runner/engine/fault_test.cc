@@ -29,27 +29,29 @@ TEST_P(FaultOfTest, GivesClassAndReason) {
 using enum FaultSource;
 using api::FailureClass;
 
-INSTANTIATE_TEST_SUITE_P(Cases, FaultOfTest,
-                         ::testing::Values(FaultCase{kRepository, ErrorCode::kUnavailable, FaultKind::kRetry,
-                                                     FailureClass::kInfra, "RepositoryUnreachable"},
-                                           FaultCase{kRepository, ErrorCode::kDenied, FaultKind::kFail,
-                                                     FailureClass::kInvalid, "CredentialsRejected"},
-                                           FaultCase{kRepository, ErrorCode::kNotFound, FaultKind::kFail,
-                                                     FailureClass::kInvalid, "RepositoryNotFound"},
-                                           FaultCase{kModel, ErrorCode::kUnavailable, FaultKind::kRetry,
-                                                     FailureClass::kInfra, "ModelUnavailable"},
-                                           FaultCase{kModel, ErrorCode::kInvalid, FaultKind::kFail,
-                                                     FailureClass::kAgent, "ModelAnswerInvalid"},
-                                           FaultCase{kModel, ErrorCode::kExhausted, FaultKind::kRetry,
-                                                     FailureClass::kInfra, "ModelUnavailable"},
-                                           FaultCase{kSandbox, ErrorCode::kUnsupported, FaultKind::kFail,
-                                                     FailureClass::kInfra, "SandboxUnsupported"},
-                                           FaultCase{kSandbox, ErrorCode::kDenied, FaultKind::kFail,
-                                                     FailureClass::kPolicy, "CommandNotAllowed"},
-                                           FaultCase{kRunApi, ErrorCode::kUnavailable, FaultKind::kRetry,
-                                                     FailureClass::kInfra, "ControlPlaneUnreachable"},
-                                           FaultCase{kWorkspace, ErrorCode::kInternal, FaultKind::kRetry,
-                                                     FailureClass::kInfra, "WorkspaceFailed"}));
+INSTANTIATE_TEST_SUITE_P(
+    Cases, FaultOfTest,
+    ::testing::Values(
+        FaultCase{kRepository, ErrorCode::kUnavailable, FaultKind::kRetry, FailureClass::kInfra,
+                  "RepositoryUnreachable"},
+        FaultCase{kRepository, ErrorCode::kDenied, FaultKind::kFail, FailureClass::kInvalid,
+                  "CredentialsRejected"},
+        FaultCase{kRepository, ErrorCode::kNotFound, FaultKind::kFail, FailureClass::kInvalid,
+                  "RepositoryNotFound"},
+        FaultCase{kModel, ErrorCode::kUnavailable, FaultKind::kRetry, FailureClass::kInfra,
+                  "ModelUnavailable"},
+        FaultCase{kModel, ErrorCode::kInvalid, FaultKind::kFail, FailureClass::kAgent, "ModelAnswerInvalid"},
+        FaultCase{kModel, ErrorCode::kUnsupported, FaultKind::kFail, FailureClass::kInfra,
+                  "ModelRequestRefused"},
+        FaultCase{kModel, ErrorCode::kNotFound, FaultKind::kFail, FailureClass::kInvalid, "ModelNotFound"},
+        FaultCase{kModel, ErrorCode::kExhausted, FaultKind::kRetry, FailureClass::kInfra, "ModelUnavailable"},
+        FaultCase{kSandbox, ErrorCode::kUnsupported, FaultKind::kFail, FailureClass::kInfra,
+                  "SandboxUnsupported"},
+        FaultCase{kSandbox, ErrorCode::kDenied, FaultKind::kFail, FailureClass::kPolicy, "CommandNotAllowed"},
+        FaultCase{kRunApi, ErrorCode::kUnavailable, FaultKind::kRetry, FailureClass::kInfra,
+                  "ControlPlaneUnreachable"},
+        FaultCase{kWorkspace, ErrorCode::kInternal, FaultKind::kRetry, FailureClass::kInfra,
+                  "WorkspaceFailed"}));
 
 TEST(FaultOf, TellsAMissingRefFromAMissingRepository) {
   const Error error{.code = ErrorCode::kNotFound,

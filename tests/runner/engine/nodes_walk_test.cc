@@ -1,4 +1,6 @@
 // Node types and routes that the native workflow does not show.
+#include <random>
+
 #include "tests/runner/engine/engine_fixture.h"
 
 namespace ybis::runner {
@@ -49,6 +51,18 @@ TEST_F(NodesWalkTest, ExecutorRefusesAPatchThatDoesNotApply) {
   EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
   EXPECT_EQ(core_.finish->failure->reason, "PatchRejected");
   EXPECT_NE(core_.finish->failure->message.find("no.py"), std::string::npos);
+}
+
+TEST_F(NodesWalkTest, ExecutorRefusesAPatchOverTheLimits) {
+  std::string patch;
+  for (int i = 0; i < 1001; ++i) {
+    patch += fmt::format("--- /dev/null\n+++ b/f{}\n@@ -0,0 +1 @@\n+x\n", i);
+  }
+  Use(Then(
+      {{"name", "execute"}, {"type", "executor"}, {"config", {{"adapter", "patch"}, {"patch", patch}}}}));
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed) << "another attempt would find the same patch";
+  EXPECT_EQ(core_.finish->failure->reason, "PatchRejected");
+  EXPECT_EQ(core_.finish->failure->failure_class, api::FailureClass::kInvalid);
 }
 
 TEST_F(NodesWalkTest, ExecutorRefusesAPatchOfAFileThatGitIgnores) {
@@ -285,6 +299,20 @@ TEST_F(NodesWalkTest, ARerunKeepsItsOwnUsageAtTheNodeItBeganWith) {
   EXPECT_EQ((*core_.checkpoint->state)["usage"]["llmCalls"], 1);
 }
 
+TEST_F(NodesWalkTest, TellsHowManyCommandsOfANodeEndedHow) {
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"edit"}}}}}));
+  core_.order.spec.verification.commands = {{"good"}, {"bad"}, {"good"}, {"slow"}};
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    const std::string& program = request.argv.front();
+    return CommandResult{.exit_code = program == "bad" ? 1 : 0, .timed_out = program == "slow"};
+  };
+  RunOnce();
+  ASSERT_GE(core_.nodes.size(), 3U);
+  EXPECT_EQ((*core_.nodes[0].output)["commands"], json({{"ok", 1}}));
+  EXPECT_EQ((*core_.nodes[1].output)["commands"], json({{"ok", 2}, {"failed", 1}, {"timedOut", 1}}));
+  EXPECT_FALSE(core_.nodes[2].output->contains("commands")) << "a gate runs none";
+}
+
 TEST_F(NodesWalkTest, StopsAtTheVisitLimit) {
   Use({{{"name", "a"}, {"type", "passthrough"}, {"next", {"b"}}, {"maxVisits", 2}},
        {{"name", "b"}, {"type", "passthrough"}, {"next", {"a"}}}});
@@ -335,6 +363,28 @@ TEST_F(NodesWalkTest, AChangeThatIsTooLargeFailsItsNodeWithoutAHandler) {
   EXPECT_EQ(core_.finish->failure->reason, "ChangeTooLarge");
   ASSERT_EQ(core_.nodes.size(), 1U);
   EXPECT_EQ(core_.nodes[0].outcome, "error");
+}
+
+TEST_F(NodesWalkTest, NamesTheFilesThatMakeAChangeTooLarge) {
+  Use(Then({{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"build"}}}}}));
+  commands_.run = [](const CommandRequest& request, std::stop_token) -> Result<CommandResult> {
+    std::mt19937 random(1);  // bytes that do not compress
+    const auto write = [&](const std::string& name, size_t mib) {
+      std::string bytes(mib << 20, '\0');
+      std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<char>(random()); });
+      (void)WriteFileAtomic(request.worktree / name, bytes);
+    };
+    (void)WriteFileAtomic(request.worktree / "a-small-one", "x\n");
+    for (const char* name : {"first.o", "second.o", "third.o"}) write(name, 6);
+    write("whole.a", 2);
+    return CommandResult{.exit_code = 0};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "ChangeTooLarge");
+  const std::string& message = core_.finish->failure->message;
+  for (const char* part : {"12582912 bytes", "first.o (6291456 bytes)", "third.o", "whole.a", "ignore"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << " in " << message;
+  }
 }
 
 TEST_F(NodesWalkTest, ANodeOverItsVisitLimitGoesToTheErrorHandler) {
