@@ -92,7 +92,7 @@ Outcome<NodeOutput> RunVerifier(NodeContext& context, std::stop_token stop) {
   YBIS_TAKE(const bool must_pass, RequiresPass(context));
   YBIS_TAKE(const RepositoryFacts facts, ReadFacts(context.tree, stop));
   const CheckList list = ChecksOf(context, facts);
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, const std::string digest, context.tree.PatchDigest(stop));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, const std::string digest, context.tree.PatchDigest(stop));
   json report = {{"source", list.source},
                  {"patchDigest", digest},
                  {"checks", json::array()},

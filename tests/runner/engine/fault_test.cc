@@ -48,6 +48,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, FaultOfTest,
                                                      FailureClass::kPolicy, "CommandNotAllowed"},
                                            FaultCase{kRunApi, ErrorCode::kUnavailable, FaultKind::kRetry,
                                                      FailureClass::kInfra, "ControlPlaneUnreachable"},
+                                           FaultCase{kWorktree, ErrorCode::kTimeout, FaultKind::kFail,
+                                                     FailureClass::kAgent, "WorktreeUnreadable"},
                                            FaultCase{kWorkspace, ErrorCode::kInternal, FaultKind::kRetry,
                                                      FailureClass::kInfra, "WorkspaceFailed"}));
 
