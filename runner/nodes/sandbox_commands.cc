@@ -66,6 +66,7 @@ Result<CommandResult> SandboxCommands::Run(const CommandRequest& request, std::s
   }
   return CommandResult{.exit_code = result.process.exit_code,
                        .timed_out = result.process.timed_out,
+                       .stopped_for = result.stopped_for,
                        .output = JoinOutput(result),
                        .elapsed = result.process.elapsed};
 }

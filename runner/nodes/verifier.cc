@@ -33,7 +33,7 @@ json CheckJson(const Check& check, const std::vector<std::string>& argv, const C
   return {{"name", check.name},
           {"argv", argv},
           {"exitCode", result.exit_code},
-          {"passed", result.exit_code == 0 && !result.timed_out},
+          {"passed", result.Succeeded()},
           {"timedOut", result.timed_out},
           {"durationSeconds", std::chrono::duration<double>(result.elapsed).count()},
           {"outputTail", OutputTail(result.output)}};
@@ -44,7 +44,7 @@ Outcome<json> RunCheck(const NodeContext& context, const Check& check, std::stop
   const auto timeout = std::chrono::seconds(context.order.spec.verification.timeout_seconds);
   for (const auto& argv : check.before) {
     YBIS_TAKE(const CommandResult result, RunTaskCommand(context, argv, timeout, stop));
-    if (result.exit_code != 0 || result.timed_out) return CheckJson(check, argv, result);
+    if (!result.Succeeded()) return CheckJson(check, argv, result);
   }
   YBIS_TAKE(const CommandResult result, RunTaskCommand(context, check.argv, timeout, stop));
   return CheckJson(check, check.argv, result);
