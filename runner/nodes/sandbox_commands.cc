@@ -60,7 +60,9 @@ std::string JoinOutput(const SandboxResult& result) {
 Result<CommandResult> SandboxCommands::Run(const CommandRequest& request, std::stop_token stop) {
   const SandboxCommand command{
       .argv = request.argv, .directory = request.worktree, .env = Variables(), .input = request.input};
-  YBIS_ASSIGN(const SandboxResult result, RunSandboxed(PolicyOf(request, hidden_), command, std::move(stop)));
+  SandboxPolicy policy = PolicyOf(request, hidden_);
+  policy.sysv_ipc = sysv_ipc_;
+  YBIS_ASSIGN(const SandboxResult result, RunSandboxed(policy, command, std::move(stop)));
   if (!result.unenforced.empty()) {
     log::Warn("the sandbox is incomplete on this machine", {{"missing", result.unenforced}});
   }
