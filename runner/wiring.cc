@@ -95,7 +95,7 @@ ExitCode RunRunner(const RunnerFlags& flags, std::stop_token terminate) {
                   .run_id = flags.run_id,
                   .token_file = flags.token_file},
                  *client, SystemClock());
-  SandboxCommands commands(HiddenFrom(flags));
+  SandboxCommands commands(HiddenFrom(flags), /*sysv_ipc=*/!local);
   Engine engine(SettingsOf(flags), api, commands, SystemClock());
   return engine.Run(std::move(terminate));
 }

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/remove_tree.h"
 #include "base/utf8.h"
 #include "cli/local/process_name.h"
 #include "cli/local/runner_process.h"
@@ -51,6 +52,8 @@ std::vector<fs::path> InTheWay(const fs::path& run_folder) {
   for (const auto& entry : fs::directory_iterator(run_folder, ignored)) {
     if (IsScratch(entry.path().filename())) found.push_back(entry.path());
   }
+  const fs::path tmp = run_folder / "runs" / run_folder.filename() / "tmp";
+  if (fs::exists(tmp, ignored)) found.push_back(tmp);
   return found;
 }
 
@@ -299,8 +302,10 @@ void Worker::KeepJournal(const std::string& run_id) {
 /// step.
 void Worker::CleanUp(const RunRecord& run) {
   if (!control::IsTerminal(run.state)) return;
-  std::error_code ignored;
-  for (const fs::path& part : InTheWay(session_.folders().Run(run.run_id))) fs::remove_all(part, ignored);
+  for (const fs::path& part : InTheWay(session_.folders().Run(run.run_id))) {
+    if (const Status removed = RemoveTree(part); !removed)
+      log::Warn("a run's files were not removed", {{"run", run.run_id}, {"error", removed.error().message}});
+  }
 }
 
 void Worker::CleanUpOld(std::stop_token stop) {

@@ -51,8 +51,6 @@ std::string Dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-/// Masks every text within: in the finished line a quote or a newline of a secret would be escaped and the
-/// secret not be found.
 void MaskTexts(nlohmann::json& value, const std::vector<std::string>& secrets) {
   if (value.is_string()) {
     auto& text = value.get_ref<std::string&>();
@@ -144,6 +142,11 @@ void RegisterSecret(std::string_view secret) {
 void ForgetSecret(std::string_view secret) { std::erase(Global().Lock()->secrets, secret); }
 
 std::string Redact(std::string_view text) { return Mask(std::string(text), Global().Lock()->secrets); }
+
+nlohmann::json RedactTexts(nlohmann::json value) {
+  MaskTexts(value, Global().Lock()->secrets);
+  return value;
+}
 
 void SetContext(const std::string& key, const std::string& value) {
   auto state = Global().Lock();

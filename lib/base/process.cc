@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "base/process_child.h"
+#include "base/process_exec.h"
 #include "base/unique_fd.h"
 
 namespace ybis {
@@ -133,6 +134,10 @@ class Conversation {
     const auto status = child_.Reap();
     Drain();
     if (cancelled_) return Fail(ErrorCode::kCancelled, fmt::format("{}: stopped", spec_.argv.front()));
+    if (status == kNotAllKilled) {
+      return Fail(ErrorCode::kInternal,
+                  fmt::format("{}: not everything that it started could be killed", spec_.argv.front()));
+    }
     if (!status && timed_out_) return Finish(SIGKILL);
     if (!status) {
       return Fail(ErrorCode::kInternal, fmt::format("{}: its supervisor was killed", spec_.argv.front()));

@@ -46,8 +46,8 @@ struct ProcessResult {
 };
 
 /// Runs it to the end. An exit code other than 0 is a result, not an error; a program that cannot be started,
-/// or a stop request (kCancelled, the group killed first), is an error. Thread-safe. No descriptor but 0-2 is
-/// inherited.
+/// or a stop request (kCancelled, the group killed first), is an error; so is a contained one that could not
+/// be killed with all that it started (kInternal). Thread-safe. No descriptor but 0-2 is inherited.
 Result<ProcessResult> RunProcess(const ProcessSpec& spec, std::stop_token stop);
 
 }  // namespace ybis

@@ -30,7 +30,8 @@ class Child {
   void KillSupervisor() const;
   /// Whether it has ended; it stays a zombie, so that its group's number cannot be taken by another.
   bool Ended() const;
-  /// Kills what is left and gives the program's wait status; nullopt when its supervisor was killed.
+  /// Kills what is left and gives the program's wait status, or kNotAllKilled; nullopt when its supervisor
+  /// was killed.
   std::optional<int> Reap();
 
   UniqueFd input;

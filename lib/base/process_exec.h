@@ -39,6 +39,9 @@ struct ChildStreams {
   int status = -1;    ///< contained only: takes the wait status of the program
 };
 
+/// Instead of a wait status: processes live on that could not be killed.
+constexpr int kNotAllKilled = -1;
+
 enum class Step : int { kStreams, kDirectory, kPrepare, kExec, kSupervise };
 
 /// What a child that could not become the program writes to its parent.

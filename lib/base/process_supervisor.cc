@@ -59,7 +59,7 @@ struct Supervisor {
   int lifeline;
   int children;  ///< the kernel's list of our children, -1 where it has none
   int child_signals;
-  int status = 0;
+  int status = SIGKILL;  ///< as wait gives it; of a program that nobody saw end
   bool reaped = false;
 
   /// Reaps what has ended, except the program: its number must not be taken by another while its group lives.
@@ -122,17 +122,19 @@ struct Supervisor {
     }
   }
 
-  /// Orphans of killed processes become our children, so a few rounds reach everything.
-  void KillAll() {
+  /// Orphans of killed processes become our children, so a few rounds reach everything. False when some live
+  /// on.
+  bool KillAll() {
     for (int round = 0; round < kKillRounds; ++round) {
       if (!reaped) ::kill(-program, SIGKILL);
       if (!reaped) ::kill(program, SIGKILL);
       KillListed();
-      if (ReapAll()) return;
+      if (ReapAll()) return true;
       // Without the list, what left the group cannot be found: it is not waited for.
-      if (children < 0 && reaped) return;
+      if (children < 0 && reaped) return true;
       ::poll(nullptr, 0, kKillRoundMilliseconds);
     }
+    return false;
   }
 };
 
@@ -147,12 +149,16 @@ void SuperviseProgram(const ProcessSpec& spec, const ExecImage& image, const Chi
   const int children = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
   const pid_t program = ::_Fork();
   if (program < 0) ReportAndExit(streams.report, Step::kSupervise, errno);
-  if (program == 0) BecomeProgram(spec, image, streams);
+  if (program == 0) {
+    // Whoever kills the supervisor does not get the program out of its reach.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    BecomeProgram(spec, image, streams);
+  }
   CloseAllBut(std::array{streams.lifeline, streams.status, children, signals});
   Supervisor supervisor{program, streams.lifeline, children, signals};
   supervisor.Watch();
-  supervisor.KillAll();
-  [[maybe_unused]] const ssize_t n = ::write(streams.status, &supervisor.status, sizeof(supervisor.status));
+  const int status = supervisor.KillAll() ? supervisor.status : kNotAllKilled;
+  [[maybe_unused]] const ssize_t n = ::write(streams.status, &status, sizeof(status));
   ::_exit(0);
 }
 

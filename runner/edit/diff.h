@@ -38,8 +38,14 @@ struct FileDiff {
 /// diff; symbolic links, submodules, copies and binary patches are refused.
 Result<std::vector<FileDiff>> ParseDiff(std::string_view text);
 
+/// What the search for hunks that do not stand where they say may still cost, all of a plan together.
+struct SearchBudget {
+  size_t left = 50'000'000;  ///< compared lines, long ones counted several times
+};
+
 /// Applies hunks in order: no fuzz; a hunk that does not stand where it says must stand at exactly one other
-/// place after the one before it.
-tl::expected<std::string, SearchMiss> ApplyHunks(std::string_view content, const std::vector<Hunk>& hunks);
+/// place after the one before it. Looking for that place spends the budget, and is a miss when it is spent.
+tl::expected<std::string, SearchMiss> ApplyHunks(std::string_view content, const std::vector<Hunk>& hunks,
+                                                 SearchBudget& budget);
 
 }  // namespace ybis::runner

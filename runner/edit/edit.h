@@ -45,7 +45,7 @@ using Edit = std::variant<SearchReplace, WholeFile, DeleteFile, RenameFile, Unif
 
 struct EditLimits {
   size_t max_edits = 500;
-  size_t max_files = 1000;                    ///< touched by the whole set
+  size_t max_files = 1000;                    ///< touched by the whole set, or named by its diffs
   size_t max_file_bytes = 10 * 1024 * 1024;   ///< of a file before and after
   size_t max_total_bytes = 64 * 1024 * 1024;  ///< of all edits together, and of all files held in memory
 };

@@ -45,7 +45,8 @@ std::string Text(const std::vector<DiffLine>& lines) {
 /// Writes the new content piece by piece.
 class HunkApplier {
  public:
-  explicit HunkApplier(std::string_view content) : content_(content), lines_(FileLines(content)) {}
+  HunkApplier(std::string_view content, SearchBudget& budget)
+      : content_(content), lines_(FileLines(content)), budget_(budget) {}
 
   tl::expected<std::string, SearchMiss> Apply(const std::vector<Hunk>& hunks) {
     for (size_t i = 0; i < hunks.size(); ++i) {
@@ -83,14 +84,34 @@ class HunkApplier {
     return PlaceElsewhere(hunk, number, old, at);
   }
 
+  /// SameLine as long as there is a budget, then no line is the same.
+  bool Compare(const FileLine& line, const DiffLine& wanted) {
+    constexpr size_t kLong = 64;  // bytes
+    const size_t cost = 1 + (line.text.size() == wanted.text.size() ? wanted.text.size() / kLong : 0);
+    if (cost > budget_.left) {
+      budget_.left = 0;
+      return false;
+    }
+    budget_.left -= cost;
+    return SameLine(line, wanted);
+  }
+
   tl::expected<size_t, SearchMiss> PlaceElsewhere(const Hunk& hunk, size_t number,
                                                   const std::vector<DiffLine>& old, size_t wanted) {
     std::vector<size_t> places;
     for (auto from = lines_.begin() + static_cast<ptrdiff_t>(next_); places.size() < 2;) {
-      from = std::search(from, lines_.end(), old.begin(), old.end(), SameLine);
+      from = std::search(from, lines_.end(), old.begin(), old.end(),
+                         [this](const FileLine& line, const DiffLine& same) { return Compare(line, same); });
       if (from == lines_.end()) break;
       places.push_back(static_cast<size_t>(from - lines_.begin()));
       ++from;
+    }
+    if (budget_.left == 0) {
+      return tl::unexpected(SearchMiss{
+          fmt::format("hunk {} (line {} of the diff): its old lines are not at line {}, and looking for them "
+                      "elsewhere takes too long",
+                      number, hunk.line, hunk.old_start),
+          "give the right line number"});
     }
     if (places.size() == 1) {
       drift_ += static_cast<ptrdiff_t>(places[0]) - static_cast<ptrdiff_t>(wanted);
@@ -122,6 +143,7 @@ class HunkApplier {
 
   std::string_view content_;
   std::vector<FileLine> lines_;
+  SearchBudget& budget_;
   size_t next_ = 0;
   ptrdiff_t drift_ = 0;
   std::string out_;
@@ -136,14 +158,15 @@ bool AnyCr(const std::vector<Hunk>& hunks) {
 
 }  // namespace
 
-tl::expected<std::string, SearchMiss> ApplyHunks(std::string_view content, const std::vector<Hunk>& hunks) {
-  if (!UsesCrLf(content) || AnyCr(hunks)) return HunkApplier(content).Apply(hunks);
+tl::expected<std::string, SearchMiss> ApplyHunks(std::string_view content, const std::vector<Hunk>& hunks,
+                                                 SearchBudget& budget) {
+  if (!UsesCrLf(content) || AnyCr(hunks)) return HunkApplier(content, budget).Apply(hunks);
   // The diff was written with plain line ends: apply it to the file with plain ones and put them back.
   std::string plain;
   for (size_t i = 0; i < content.size(); ++i) {
     if (content[i] != '\r' || content.substr(i + 1, 1) != "\n") plain += content[i];
   }
-  auto applied = HunkApplier(plain).Apply(hunks);
+  auto applied = HunkApplier(plain, budget).Apply(hunks);
   if (!applied) return applied;
   return ToCrLf(*applied);
 }

@@ -65,11 +65,14 @@ Status CheckSizes(std::span<const Edit> edits, const EditLimits& limits) {
 class Planner {
  public:
   Planner(const Beneath& files, const EditLimits& limits, std::stop_token stop)
-      : overlay_(files, limits), max_file_bytes_(limits.max_file_bytes), stop_(std::move(stop)) {}
+      : overlay_(files, limits),
+        max_file_bytes_(limits.max_file_bytes),
+        max_files_(limits.max_files),
+        stop_(std::move(stop)) {}
 
   Result<EditPlan> Run(std::span<const Edit> edits) {
     for (index_ = 0; index_ < edits.size(); ++index_) {
-      if (stop_.stop_requested()) return Fail(ErrorCode::kCancelled, "checking the edits: stopped");
+      YBIS_TRY(Stopped());
       YBIS_TRY(std::visit([this](const auto& edit) { return Take(edit); }, edits[index_]));
     }
     if (plan_.misses.empty()) {
@@ -83,6 +86,11 @@ class Planner {
   }
 
  private:
+  Status Stopped() const {
+    if (stop_.stop_requested()) return Fail(ErrorCode::kCancelled, "checking the edits: stopped");
+    return {};
+  }
+
   void Miss(const std::string& path, std::string reason, std::string hint = {}) {
     plan_.misses.push_back({index_, path, std::move(reason), std::move(hint)});
   }
@@ -161,9 +169,16 @@ class Planner {
   Status Take(const UnifiedDiff& edit) {
     const auto diffs = ParseDiff(edit.text);
     if (!diffs) return MissOrFail("", diffs.error());
+    parts_ += diffs->size();
+    if (parts_ > max_files_) {
+      return Fail(ErrorCode::kTooLarge,
+                  fmt::format("edits[{}] (diff): with {} files, more than the {} allowed", index_,
+                              diffs->size(), max_files_));
+    }
     std::vector<std::pair<std::string, FileState>> made;
     std::vector<std::string> removed;
     for (const FileDiff& diff : *diffs) {
+      YBIS_TRY(Stopped());
       YBIS_ASSIGN(auto after, NewState(diff));
       if (!after) continue;
       if (diff.action == FileDiff::Action::kModify) {
@@ -190,7 +205,7 @@ class Planner {
       if (!before) return std::nullopt;
       state = std::move(*before);
     }
-    auto content = ApplyHunks(state.content, diff.hunks);
+    auto content = ApplyHunks(state.content, diff.hunks, search_);
     if (!content) {
       Miss(path, content.error().reason, content.error().hint);
       return std::nullopt;
@@ -206,7 +221,10 @@ class Planner {
 
   Overlay overlay_;
   size_t max_file_bytes_;
+  size_t max_files_;
   std::stop_token stop_;
+  SearchBudget search_;
+  size_t parts_ = 0;  ///< of all diffs, whether they fit or not
   EditPlan plan_;
   size_t index_ = 0;
   std::map<std::string, size_t> touched_;

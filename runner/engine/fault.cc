@@ -46,6 +46,10 @@ constexpr Mapping kMappings[] = {
      "split the objective, or have the repository ignore generated files"},
     {FaultSource::kWorktree, ErrorCode::kInvalid, FaultKind::kFail, FailureClass::kAgent, "ChangeInvalid",
      ""},
+    {FaultSource::kWorktree, ErrorCode::kTimeout, FaultKind::kFail, FailureClass::kAgent,
+     "WorktreeUnreadable",
+     "a command left more than git can look through, or something that it waits for (a pipe): have it tidy "
+     "up"},
     {FaultSource::kWorktree, ErrorCode::kExhausted, FaultKind::kFail, FailureClass::kInfra, "WorkspaceFull",
      ""},
 

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/log_secrets.h"
 
 namespace ybis::runner {
 
@@ -27,7 +28,7 @@ void Journal::Append(std::string_view level, std::string_view message, const jso
                {"attempt", folder_.lease().attempt},
                {"fields", fields}};
   if (!folder_.lease().trace_id.empty()) line["traceID"] = folder_.lease().trace_id;
-  lines_ += log::Redact(DumpJson(line));
+  lines_ += DumpJson(log::RedactTexts(std::move(line)));
   lines_ += '\n';
 }
 
@@ -48,7 +49,7 @@ Outcome<void> Journal::Event(const std::string& key, const std::string& type, co
                                 .key = key,
                                 .type = type,
                                 .message = log::Redact(message),
-                                .fields = std::make_shared<const json>(fields),
+                                .fields = std::make_shared<const json>(log::RedactTexts(fields)),
                                 .time = clock_.Now()};
   YBIS_TRY_FAULT(FaultSource::kRunApi, api_.RecordEvent(report, std::move(stop)));
   return {};

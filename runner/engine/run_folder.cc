@@ -5,7 +5,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "runner/git/confined_root.h"
+#include "base/remove_tree.h"
 
 namespace ybis::runner {
 
@@ -38,7 +38,7 @@ Outcome<RunFolder> RunFolder::Create(const fs::path& workspace, RunLease lease, 
 }
 
 Outcome<void> RunFolder::FreshScratch() {
-  YBIS_TRY_FAULT(FaultSource::kWorkspace, git::RemoveTree(scratch()));
+  YBIS_TRY_FAULT(FaultSource::kWorkspace, RemoveTree(scratch()));
   return MakeFolder(scratch());
 }
 

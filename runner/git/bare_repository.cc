@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/remove_tree.h"
 #include "base/unique_fd.h"
 #include "runner/git/confined_root.h"
 #include "runner/git/failure.h"

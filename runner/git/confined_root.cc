@@ -1,6 +1,5 @@
 #include "runner/git/confined_root.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
@@ -9,17 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 #include <system_error>
-#include <vector>
-
-#include "base/digest.h"
 
 namespace ybis::git {
 namespace {
-
-// Levels of folders that are removed in place; each holds a descriptor.
-constexpr int kMaxDepth = 128;
 
 Unexpected FailErrno(std::string_view what, std::string_view path, int error) {
   const ErrorCode code = error == ENOENT || error == ENOTDIR  ? ErrorCode::kNotFound
@@ -43,81 +35,6 @@ bool IsDotGit(std::string_view part) {
   while (!lower.empty() && (lower.back() == '.' || lower.back() == ' ')) lower.pop_back();
   return lower == ".git" || lower == "git~1";
 }
-
-struct CloseDir {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
-
-struct Name {
-  std::string text;
-  bool folder = false;
-};
-
-/// The names in a folder; the descriptor stays open.
-Result<std::vector<Name>> Names(int folder_fd) {
-  const int own = ::openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (own < 0) return FailErrno("list", "a folder", errno);
-  const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(own));
-  std::vector<Name> names;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.push_back({std::string(name), entry->d_type == DT_DIR});
-  }
-  return names;
-}
-
-/// Opens a folder to empty it. A child may have taken its own rights away; a folder (never a symlink) gets
-/// them back.
-UniqueFd OpenForRemoval(int folder_fd, const std::string& name) {
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  struct stat info {};
-  if (::fstatat(folder_fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode) &&
-      (info.st_mode & 0700) != 0700) {
-    if (::fchmodat(folder_fd, name.c_str(), 0700, 0) != 0) return UniqueFd(-1);
-  }
-  return UniqueFd(::openat(folder_fd, name.c_str(), kFlags));
-}
-
-/// Empties one folder. Each level holds a descriptor, so what lies too deep is moved to the top and removed
-/// in a later round.
-class Remover {
- public:
-  explicit Remover(int top) : top_(top) {}
-
-  Status Run() {
-    do {
-      moved_ = false;
-      YBIS_TRY(Clear(top_, 0));
-    } while (moved_);
-    return {};
-  }
-
- private:
-  Status Clear(int folder_fd, int depth) {
-    YBIS_ASSIGN(const std::vector<Name> names, Names(folder_fd));
-    for (const Name& name : names) YBIS_TRY(Remove(folder_fd, name, depth));
-    return {};
-  }
-
-  Status Remove(int folder_fd, const Name& name, int depth) {
-    if (!name.folder && (::unlinkat(folder_fd, name.text.c_str(), 0) == 0 || errno == ENOENT)) return {};
-    const UniqueFd fd = OpenForRemoval(folder_fd, name.text);
-    if (!fd.valid()) return FailErrno("remove", name.text, errno);
-    if (depth >= kMaxDepth) return MoveToTop(folder_fd, name.text);
-    YBIS_TRY(Clear(fd.get(), depth + 1));
-    if (::unlinkat(folder_fd, name.text.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-    return FailErrno("remove", name.text, errno);
-  }
-
-  Status MoveToTop(int folder_fd, const std::string& name) {
-    moved_ = true;
-    if (::renameat(folder_fd, name.c_str(), top_, ("deep-" + RandomHex(8)).c_str()) == 0) return {};
-    return FailErrno("remove", name, errno);
-  }
-
-  int top_;
-  bool moved_ = false;
-};
 
 }  // namespace
 
@@ -222,17 +139,6 @@ Result<std::string> ConfinedRoot::ReadLink(const std::string& path) const {
   const ssize_t n = ::readlinkat(fd.get(), "", target, sizeof(target));
   if (n < 0) return FailErrno("read the symlink", path, errno);
   return std::string(target, static_cast<size_t>(n));
-}
-
-Status ClearFolder(int folder_fd) { return Remover(folder_fd).Run(); }
-
-Status RemoveTree(const std::filesystem::path& path) {
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
-  const UniqueFd fd = OpenForRemoval(AT_FDCWD, path.string());
-  if (!fd.valid()) return FailErrno("remove", path.string(), errno);
-  YBIS_TRY(ClearFolder(fd.get()));
-  if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return {};
-  return FailErrno("remove", path.string(), errno);
 }
 
 }  // namespace ybis::git

@@ -1,5 +1,5 @@
 #pragma once
-// Reading and clearing a folder of hostile content beneath its descriptor (openat2), never through a symlink.
+// Reading a folder of hostile content beneath its descriptor (openat2), never through a symlink.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -41,10 +41,5 @@ class ConfinedRoot {
   Result<UniqueFd> OpenRegular(const std::string& path, struct stat& info) const;
   UniqueFd fd_;
 };
-
-/// Removes everything in a folder, unwritable folders too; symlinks are removed, not followed.
-Status ClearFolder(int folder_fd);
-/// Removes a file or a whole folder if it is there.
-Status RemoveTree(const std::filesystem::path& path);
 
 }  // namespace ybis::git

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/remove_tree.h"
 #include "runner/git/entry_match.h"
 #include "runner/git/failure.h"
 #include "runner/git/worktree_scan.h"

@@ -8,6 +8,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/remove_tree.h"
 #include "runner/git/confined_root.h"
 #include "runner/git/failure.h"
 #include "runner/git/object_store.h"

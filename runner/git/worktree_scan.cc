@@ -60,6 +60,17 @@ class Reader {
   size_t files_ = 0;
 };
 
+/// Whether git takes it for a part of a repository within the worktree.
+bool IsGits(const fs::path& path) {
+  const std::string& text = path.native();
+  return text.ends_with("/.git") || text.find("/.git/") != std::string::npos;
+}
+
+/// Whether opening it may take forever.
+bool IsWaitedFor(fs::file_type type) {
+  return type == fs::file_type::fifo || type == fs::file_type::character || type == fs::file_type::block;
+}
+
 Status Stopped(const std::stop_token& stop) {
   if (stop.stop_requested()) return Fail(ErrorCode::kCancelled, "reading the worktree: stopped");
   return {};
@@ -146,14 +157,17 @@ Status CheckIgnoreFiles(const ConfinedRoot& root, std::stop_token stop, std::str
   auto it = fs::recursive_directory_iterator(top / "", fs::directory_options::skip_permission_denied, error);
   for (; !error && it != fs::end(it); it.increment(error)) {
     YBIS_TRY(Stopped(stop));
-    if (it->path().filename() != name) continue;
-    const fs::file_type type = it->symlink_status(error).type();
-    if (type == fs::file_type::regular || type == fs::file_type::symlink || type == fs::file_type::directory)
-      continue;
-    return Fail(ErrorCode::kInvalid, fmt::format("{}: is neither a file nor a symlink; remove it",
+    if (it->path().filename() != name && !IsGits(it->path())) continue;
+    std::error_code gone;
+    if (!IsWaitedFor(it->symlink_status(gone).type())) continue;
+    return Fail(ErrorCode::kInvalid, fmt::format("{}: is a pipe or a device; remove it",
                                                  it->path().lexically_relative(top).string()));
   }
-  return {};
+  // In a checkout that somebody works in folders may go meanwhile.
+  if (!error || error == std::errc::no_such_file_or_directory) return {};
+  return Fail(
+      ErrorCode::kInvalid,
+      fmt::format("not every folder can be checked ({}): are they nested too deep?", error.message()));
 }
 
 }  // namespace ybis::git

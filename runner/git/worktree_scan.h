@@ -19,8 +19,9 @@ struct WorktreePlaces {
   std::filesystem::path git_dir;  ///< <bare>/worktrees/<name>; holds the index
 };
 
-/// git opens every .gitignore (or another `name`) it meets; one that is a pipe or a device would hold it
-/// forever. kInvalid names it.
+/// git opens every .gitignore (or another `name`) it meets, and what it looks for in a repository within; one
+/// that is a pipe or a device would hold it forever. kInvalid names it. So it is when not all can be looked
+/// at.
 Status CheckIgnoreFiles(const ConfinedRoot& root, std::stop_token stop, std::string_view name = ".gitignore");
 
 /// One reading of a worktree. References must outlive it; not thread-safe.

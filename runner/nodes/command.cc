@@ -38,8 +38,7 @@ Outcome<NodeOutput> RunCommand(NodeContext& context, std::stop_token stop) {
   }
   YBIS_TAKE(const CommandResult result,
             RunTaskCommand(context, argv, std::chrono::seconds(timeout), std::move(stop)));
-  // One that traps SIGTERM may still end with 0.
-  if (result.exit_code != 0 || result.timed_out) {
+  if (!result.Succeeded()) {
     const std::string tail = OutputTail(result.output);
     context.journal.Error("command failed", {{"node", context.node.name}, {"outputTail", tail}});
     return FaultUnexpected(

@@ -25,8 +25,12 @@ struct CommandRequest {
 struct CommandResult {
   int exit_code = -1;
   bool timed_out = false;
-  std::string output;  ///< standard output, then standard error; capped
+  std::string stopped_for;  ///< the limit that it was killed for passing; empty = none
+  std::string output;       ///< standard output, then standard error; capped
   std::chrono::milliseconds elapsed{0};
+
+  /// It came to its own end, and that was a good one: one that was killed may still have ended with 0.
+  bool Succeeded() const { return exit_code == 0 && !timed_out && stopped_for.empty(); }
 };
 
 /// Thread-safe. An exit code other than 0 is a result. Errors: kNotFound (no such program), kUnsupported (the

@@ -51,9 +51,8 @@ void ReadDiff(const git::WorktreeDiff& diff, GateFacts& facts) {
 
 Outcome<GateFacts> GatherFacts(const NodeContext& context, std::stop_token stop) {
   constexpr size_t kMaxDiff = 64 * 1024 * 1024;
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, const git::WorktreeDiff diff,
-                    context.tree.Diff(kMaxDiff, stop));
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, const std::string patch, context.tree.Snapshot(stop));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, const git::WorktreeDiff diff, context.tree.Diff(kMaxDiff, stop));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, const std::string patch, context.tree.Snapshot(stop));
   GateFacts facts;
   facts.diff_bytes = static_cast<int64_t>(patch.size());
   facts.patch_digest = Digest(patch);

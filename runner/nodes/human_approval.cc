@@ -16,8 +16,7 @@ Outcome<NodeOutput> RunHumanApproval(NodeContext& context, std::stop_token stop)
         TaskFault(api::FailureClass::kInvalid, "NodeConfigInvalid",
                   fmt::format("node {}: config.message: must be a text", context.node.name)));
   }
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, const std::string patch,
-                    context.tree.Snapshot(std::move(stop)));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, const std::string patch, context.tree.Snapshot(std::move(stop)));
   const std::string message =
       text == context.node.config->end()
           ? fmt::format("node {} waits for a person's approval", context.node.name)

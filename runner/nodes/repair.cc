@@ -51,7 +51,7 @@ std::string FeedbackText(const json& state) {
 }  // namespace
 
 Outcome<NodeOutput> RunRepair(NodeContext& context, std::stop_token stop) {
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, const git::WorktreeDiff diff,
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, const git::WorktreeDiff diff,
                     context.tree.Diff(size_t{16} * 1024 * 1024, stop));
   YBIS_PASS(BringMissing(context, PlannedPaths(context), stop));
   std::vector<std::string> wanted;

@@ -85,8 +85,7 @@ std::string ReadText(const git::Worktree& tree, const std::string& path) {
 }
 
 Outcome<RepositoryFacts> ReadFacts(const git::Worktree& tree, std::stop_token stop) {
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, git::FileList list,
-                    tree.ListFiles(kMaxListed, std::move(stop)));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, git::FileList list, tree.ListFiles(kMaxListed, std::move(stop)));
   RepositoryFacts facts{.files = std::move(list.paths), .truncated = list.truncated};
   std::sort(facts.files.begin(), facts.files.end());
   for (const std::string& path : facts.files) {

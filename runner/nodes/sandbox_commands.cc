@@ -60,12 +60,15 @@ std::string JoinOutput(const SandboxResult& result) {
 Result<CommandResult> SandboxCommands::Run(const CommandRequest& request, std::stop_token stop) {
   const SandboxCommand command{
       .argv = request.argv, .directory = request.worktree, .env = Variables(), .input = request.input};
-  YBIS_ASSIGN(const SandboxResult result, RunSandboxed(PolicyOf(request, hidden_), command, std::move(stop)));
+  SandboxPolicy policy = PolicyOf(request, hidden_);
+  policy.sysv_ipc = sysv_ipc_;
+  YBIS_ASSIGN(const SandboxResult result, RunSandboxed(policy, command, std::move(stop)));
   if (!result.unenforced.empty()) {
     log::Warn("the sandbox is incomplete on this machine", {{"missing", result.unenforced}});
   }
   return CommandResult{.exit_code = result.process.exit_code,
                        .timed_out = result.process.timed_out,
+                       .stopped_for = result.stopped_for,
                        .output = JoinOutput(result),
                        .elapsed = result.process.elapsed};
 }

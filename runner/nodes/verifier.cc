@@ -33,7 +33,7 @@ json CheckJson(const Check& check, const std::vector<std::string>& argv, const C
   return {{"name", check.name},
           {"argv", argv},
           {"exitCode", result.exit_code},
-          {"passed", result.exit_code == 0 && !result.timed_out},
+          {"passed", result.Succeeded()},
           {"timedOut", result.timed_out},
           {"durationSeconds", std::chrono::duration<double>(result.elapsed).count()},
           {"outputTail", OutputTail(result.output)}};
@@ -44,7 +44,7 @@ Outcome<json> RunCheck(const NodeContext& context, const Check& check, std::stop
   const auto timeout = std::chrono::seconds(context.order.spec.verification.timeout_seconds);
   for (const auto& argv : check.before) {
     YBIS_TAKE(const CommandResult result, RunTaskCommand(context, argv, timeout, stop));
-    if (result.exit_code != 0 || result.timed_out) return CheckJson(check, argv, result);
+    if (!result.Succeeded()) return CheckJson(check, argv, result);
   }
   YBIS_TAKE(const CommandResult result, RunTaskCommand(context, check.argv, timeout, stop));
   return CheckJson(check, check.argv, result);
@@ -92,7 +92,7 @@ Outcome<NodeOutput> RunVerifier(NodeContext& context, std::stop_token stop) {
   YBIS_TAKE(const bool must_pass, RequiresPass(context));
   YBIS_TAKE(const RepositoryFacts facts, ReadFacts(context.tree, stop));
   const CheckList list = ChecksOf(context, facts);
-  YBIS_ASSIGN_FAULT(FaultSource::kRepository, const std::string digest, context.tree.PatchDigest(stop));
+  YBIS_ASSIGN_FAULT(FaultSource::kWorktree, const std::string digest, context.tree.PatchDigest(stop));
   json report = {{"source", list.source},
                  {"patchDigest", digest},
                  {"checks", json::array()},

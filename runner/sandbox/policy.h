@@ -34,6 +34,9 @@ struct SandboxPolicy {
   /// or an ssh agent listening on one would be a way out. Without it there are socket pairs, and listening
   /// where there is no network; with network but the pairs no Unix sockets at all. Safe in a pod of its own.
   bool connect_unix = false;
+  /// System V shared memory, semaphores and queues, which are open to every process of the user. Where the
+  /// runner may (as root), a command gets its own instead, whatever this says. Safe in a pod of its own.
+  bool sysv_ipc = false;
   SandboxLimits limits;
   std::chrono::milliseconds timeout{600'000};
   size_t max_output = 1024 * 1024;  ///< of each stream

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "runner/sandbox/attribute_guard.h"
 #include "runner/sandbox/landlock.h"
 #include "runner/sandbox/seccomp_filter.h"
 #include "runner/sandbox/tree_usage.h"
@@ -62,10 +64,13 @@ std::vector<Limit> MakeLimits(const SandboxLimits& limits) {
 /// async-signal-safe.
 struct Confinement {
   std::vector<Limit> limits;
-  UniqueFd landlock;                 ///< invalid = none
-  std::vector<sock_filter> seccomp;  ///< empty = none
+  UniqueFd landlock;                         ///< invalid = none
+  std::vector<sock_filter> seccomp;          ///< empty = none
+  std::vector<sock_filter> seccomp_own_ipc;  ///< with System V objects of its own
+  std::unique_ptr<AttributeGuard> guard;     ///< of the calls that the filter does not judge itself
 
-  int Apply() const {
+  int Apply() {
+    const bool own_ipc = ::unshare(CLONE_NEWIPC) == 0;
     RaiseOomScore();
     for (const Limit& limit : limits) {
       if (::setrlimit(static_cast<__rlimit_resource>(limit.resource), &limit.value) != 0) return errno;
@@ -75,7 +80,10 @@ struct Confinement {
     if (landlock.valid()) {
       if (const int error = RestrictSelf(landlock.get()); error != 0) return error;
     }
-    return seccomp.empty() ? 0 : InstallSeccompFilter(seccomp);
+    if (seccomp.empty()) return 0;
+    int listener = -1;
+    const int error = InstallSeccompFilter(own_ipc ? seccomp_own_ipc : seccomp, &listener);
+    return error != 0 || listener < 0 ? error : guard->HandOver(listener);
   }
 
  private:
@@ -106,6 +114,13 @@ Result<std::shared_ptr<Confinement>> Confine(const SandboxPolicy& policy, const 
   }
   if (support.seccomp) {
     YBIS_ASSIGN(confinement->seccomp, CompileSeccompFilter(policy, support.landlock_abi, ::getpid()));
+    SandboxPolicy own_ipc = policy;
+    own_ipc.sysv_ipc = true;
+    YBIS_ASSIGN(confinement->seccomp_own_ipc,
+                CompileSeccompFilter(own_ipc, support.landlock_abi, ::getpid()));
+    std::vector<std::filesystem::path> roots = policy.writable;
+    roots.push_back(policy.temp);
+    YBIS_ASSIGN(confinement->guard, AttributeGuard::Make(roots));
   }
   return confinement;
 }
@@ -153,7 +168,7 @@ std::string PassedLimit(const SandboxLimits& limits, int pid) {
 }
 
 ProcessSpec MakeSpec(const SandboxPolicy& policy, const SandboxCommand& command,
-                     std::shared_ptr<const Confinement> confinement) {
+                     std::shared_ptr<Confinement> confinement) {
   ProcessSpec spec;
   spec.argv = command.argv;
   spec.directory = command.directory;

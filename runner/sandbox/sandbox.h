@@ -31,10 +31,13 @@ struct SandboxResult {
 
 /// Root is no exception: the command loses every capability, and Landlock keeps it from tracing what is
 /// outside, so the environment and memory of the runner stay closed to it even as the same user. As root it
-/// thus cannot write files of other users or change owners, and the kernel's own limit of processes does not
-/// hold; the count of the tree does. What it cannot do: tell one Unix socket from another (see connect_unix),
-/// bound memory that is in no process (memfd; the pod's limit does), or hide the names and command lines of
-/// other processes in /proc. Runs it to the end. As RunProcess, and: kUnsupported names what cannot be
+/// thus cannot write files of other users, and the kernel's own limit of processes does not hold; the count
+/// of the tree does. Modes and times change only below what it may write (AttributeGuard), owners, extended
+/// attributes and flags of files nowhere; a machine that lets nobody look into its own processes
+/// (kernel.yama.ptrace_scope of 2 or 3, not as root) refuses it modes and times, too. What it cannot do: tell
+/// one Unix socket from another (see connect_unix), bound memory that is in no process (memfd; the pod's
+/// limit does), keep locks off files that may be read, or hide the names and command lines of other processes
+/// in /proc. Runs it to the end. As RunProcess, and: kUnsupported names what cannot be
 /// enforced here (unless best effort); kInvalid names what is wrong in the policy. Thread-safe.
 Result<SandboxResult> RunSandboxed(const SandboxPolicy& policy, const SandboxCommand& command,
                                    std::stop_token stop);
@@ -44,8 +47,8 @@ struct SandboxSupport {
   int landlock_abi = 0;            ///< 0 = none
   bool seccomp = false;            ///< system call filters
   bool track_descendants = false;  ///< a process that leaves its group is still found and killed
-  /// Signals cannot leave the sandbox (Landlock 6, Linux 6.12). Without it only the runner itself and
-  /// all-at-once are out of reach, by the filter; not a reason to refuse.
+  /// Signals cannot leave the sandbox (Landlock 6, Linux 6.12). Without it only the runner itself, the
+  /// command's supervisor and all-at-once are out of reach, by the filter; not a reason to refuse.
   bool scopes_signals = false;
   /// Features of a full sandbox that are missing here, each as a sentence for a person; empty = nothing is.
   std::vector<std::string> missing;

@@ -1,7 +1,9 @@
 #include "runner/sandbox/seccomp_filter.h"
 
+#include <asm/sockios.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -18,6 +20,7 @@
 #include <system_error>
 
 #include "base/unique_fd.h"
+#include "runner/sandbox/attribute_guard.h"
 
 namespace ybis::runner {
 namespace {
@@ -40,12 +43,28 @@ constexpr const char* kRefused[] = {
     "reboot", "swapon", "swapoff", "syslog", "acct", "quotactl", "quotactl_fd", "settimeofday",
     "clock_settime", "clock_settime64", "clock_adjtime", "clock_adjtime64", "adjtimex", "sethostname",
     "setdomainname", "iopl", "ioperm", "modify_ldt", "lookup_dcookie", "nfsservctl", "uselib", "vhangup",
-    "_sysctl", "socketcall"};
+    "_sysctl", "socketcall",
+    // queues of other processes; new ones its limits forbid
+    "mq_open", "mq_unlink"};
+
+// Of any file that can be opened or named, whatever Landlock allows; tools do without.
+constexpr const char* kAttributes[] = {"setxattr",    "lsetxattr",    "fsetxattr",
+                                       "removexattr", "lremovexattr", "fremovexattr"};
+// setxattrat, removexattrat, file_setattr: newer than libseccomp of Debian 12, the same everywhere.
+constexpr int kNewAttributes[] = {463, 466, 469};
+// Times are set by utimensat, which AttributeGuard answers; libraries fall back to it.
+constexpr const char* kOldTimes[] = {"utime", "utimes", "futimesat"};
+
+constexpr const char* kSystemV[] = {"shmget", "shmat",  "shmctl",     "shmdt",  "semget", "semop",
+                                    "semctl", "msgget", "semtimedop", "msgsnd", "msgrcv", "msgctl"};
 
 constexpr uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
                                  CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */;
 constexpr uint64_t kLow32 = 0xffffffffULL;
 constexpr uint64_t kSocketType = 0xf;
+// Stand for the supervisor and its group until they are known: no process has such a number.
+constexpr uint32_t kSupervisor = 0x7fabcdef;
+constexpr uint32_t kSupervisorGroup = 0x80543211;
 
 struct ContextDeleter {
   void operator()(void* context) const { ::seccomp_release(context); }
@@ -69,19 +88,27 @@ class Rules {
   void Refuse(const char* name, std::initializer_list<scmp_arg_cmp> when = {}, int error = EPERM) {
     const int number = ::seccomp_syscall_resolve_name(name);
     if (number == __NR_SCMP_ERROR || number < 0) return;
-    const int failed = ::seccomp_rule_add_array(context_, SCMP_ACT_ERRNO(static_cast<uint32_t>(error)),
-                                                number, static_cast<unsigned>(when.size()), when.begin());
-    if (failed != 0 && failed_ == 0) {
-      failed_ = -failed;
-      name_ = name;
-    }
+    Add(SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), number, name, when);
   }
+  void Refuse(int number, int error) {
+    Add(SCMP_ACT_ERRNO(static_cast<uint32_t>(error)), number, "a call by its number", {});
+  }
+  void Notify(int number) { Add(SCMP_ACT_NOTIFY, number, "a call that is answered", {}); }
   Status Finish() const {
     if (failed_ != 0) return FailErrno(name_, failed_);
     return {};
   }
 
  private:
+  void Add(uint32_t action, int number, const char* name, std::initializer_list<scmp_arg_cmp> when) {
+    const int failed =
+        ::seccomp_rule_add_array(context_, action, number, static_cast<unsigned>(when.size()), when.begin());
+    if (failed != 0 && failed_ == 0) {
+      failed_ = -failed;
+      name_ = name;
+    }
+  }
+
   scmp_filter_ctx context_;
   int failed_ = 0;
   const char* name_ = "";
@@ -125,13 +152,35 @@ void AddSockets(Rules& rules, const SandboxPolicy& policy) {
   RefuseDatagrams(rules, "socket");
 }
 
-/// Before Landlock 6 signals are not scoped: keep at least the runner and the kill-everything out of reach.
+/// Landlock before 6 does not scope signals: keep at least the runner, the supervisor and the kill-everything
+/// out of reach.
 void AddSignals(Rules& rules, int runner) {
   for (const char* name : {"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open"}) {
     rules.Refuse(name, {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, static_cast<uint32_t>(runner))});
+    rules.Refuse(name, {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, kSupervisor)});
   }
   rules.Refuse("kill", {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, static_cast<uint32_t>(-1))});
   rules.Refuse("kill", {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, static_cast<uint32_t>(-::getpgrp()))});
+  rules.Refuse("kill", {Compare(0, SCMP_CMP_MASKED_EQ, kLow32, kSupervisorGroup)});
+  // It takes a folder of /proc, too. And the owner of a file gets its signals, of any number.
+  rules.Refuse("pidfd_send_signal", {}, ENOSYS);
+  for (const uint64_t command : {F_SETOWN, F_SETOWN_EX}) {
+    rules.Refuse("fcntl", {Compare(1, SCMP_CMP_MASKED_EQ, kLow32, command)});
+  }
+  for (const uint64_t request : {FIOSETOWN, SIOCSPGRP}) {
+    rules.Refuse("ioctl", {Compare(1, SCMP_CMP_MASKED_EQ, kLow32, request)});
+  }
+}
+
+/// What would change files outside, which the command may neither write nor own alone.
+void AddAttributes(Rules& rules) {
+  for (const char* name : kAttributes) rules.Refuse(name, {}, EOPNOTSUPP);
+  for (const int number : kNewAttributes) rules.Refuse(number, EOPNOTSUPP);
+  for (const char* name : kOldTimes) rules.Refuse(name, {}, ENOSYS);
+  for (const uint64_t request : {FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR}) {
+    rules.Refuse("ioctl", {Compare(1, SCMP_CMP_MASKED_EQ, kLow32, request)}, EOPNOTSUPP);
+  }
+  for (const int number : GuardedCalls()) rules.Notify(number);
 }
 
 /// Before Landlock 3 a file can be cut without the right to write it.
@@ -174,6 +223,12 @@ Result<std::vector<sock_filter>> CompileSeccompFilter(const SandboxPolicy& polic
   for (const char* name : kRefused) rules.Refuse(name);
   AddNamespaces(rules);
   AddSockets(rules, policy);
+  AddAttributes(rules);
+  if (!policy.sysv_ipc) {
+    for (const char* name : kSystemV) rules.Refuse(name);
+  }
+  // A limit of processor time kills; it may be set on every process of the user.
+  rules.Refuse("prlimit64", {Compare(0, SCMP_CMP_NE, 0), Compare(2, SCMP_CMP_NE, 0)});
   if (landlock_abi < 6) AddSignals(rules, runner);
   if (landlock_abi < 3) AddTruncation(rules);
   rules.Refuse("ioctl", {Compare(1, SCMP_CMP_MASKED_EQ, kLow32, TIOCSTI)});
@@ -182,10 +237,23 @@ Result<std::vector<sock_filter>> CompileSeccompFilter(const SandboxPolicy& polic
   return Export(context.get());
 }
 
-int InstallSeccompFilter(const std::vector<sock_filter>& program) {
-  sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
-                    .filter = const_cast<sock_filter*>(program.data())};
-  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, &filter) == 0 ? 0 : errno;
+int InstallSeccompFilter(std::vector<sock_filter>& program, int* listener) {
+  const auto supervisor = static_cast<uint32_t>(::getppid());
+  for (sock_filter& step : program) {
+    if (step.code != (BPF_JMP | BPF_JEQ | BPF_K)) continue;
+    if (step.k == kSupervisor) step.k = supervisor;
+    if (step.k == kSupervisorGroup) step.k = 0 - supervisor;
+  }
+  sock_fprog filter{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
+  const long installed =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
+  // Within a sandbox that listens itself there is no second listener.
+  if (installed < 0 && errno == EBUSY) {
+    *listener = -1;
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, &filter) == 0 ? 0 : errno;
+  }
+  *listener = static_cast<int>(installed);
+  return installed < 0 ? errno : 0;
 }
 
 }  // namespace ybis::runner

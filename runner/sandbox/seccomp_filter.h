@@ -17,8 +17,10 @@ bool SeccompAvailable();
 Result<std::vector<sock_filter>> CompileSeccompFilter(const SandboxPolicy& policy, int landlock_abi,
                                                       int runner);
 
-/// Binds the calling thread and its children to come; needs no_new_privs. Gives 0 or errno.
+/// Binds the calling thread and its children to come; needs no_new_privs. Its parent, the supervisor, must
+/// not be signalled either, and is filled in. `listener` becomes the descriptor for AttributeGuard; within
+/// another sandbox -1, and the calls that it would answer fail with ENOSYS. Gives 0 or errno.
 /// Async-signal-safe.
-int InstallSeccompFilter(const std::vector<sock_filter>& program);
+int InstallSeccompFilter(std::vector<sock_filter>& program, int* listener);
 
 }  // namespace ybis::runner

@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -348,6 +352,43 @@ TEST(RunProcessContained, EndsAtTheDeadlineThoughItsSupervisorWasStopped) {
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(15));
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_TRUE(result->timed_out);
+}
+
+TEST(RunProcessContained, DoesNotOutliveTheSupervisorThatItKills) {
+  const testing::TempDir dir;
+  const auto pid_file = dir.path() / "pid";
+  const auto result = RunIt(Contained("echo $$ > " + pid_file.string() + "; kill -KILL $PPID; sleep 60"));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kInternal);
+  std::string pid;
+  std::getline(std::ifstream(pid_file), pid);
+  ASSERT_FALSE(pid.empty());
+  EXPECT_TRUE(DiesWithin(pid, milliseconds(5'000)));
+}
+
+/// From here on nobody below this process can be killed.
+bool RefuseKill() {
+  sock_filter steps[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_kill},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  sock_fprog filter{.len = static_cast<unsigned short>(std::size(steps)), .filter = steps};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(RunProcessContained, FailsWhenNotEverythingCouldBeKilled) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!RefuseKill()) ::_exit(1);
+    const auto result = RunIt(Contained("setsid sleep 15 & exit 0"));
+    ::_exit(!result && result.error().code == ErrorCode::kInternal ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(RunProcessContained, LetsTheProgramFinishWithinTheGrace) {

@@ -14,9 +14,10 @@ void Diff(std::string_view diff, std::string_view content) {
   (void)ybis::runner::FindSecrets(ybis::runner::AddedLines(diff));
   const auto files = ybis::runner::ParseDiff(diff);
   if (!files) return;
+  ybis::runner::SearchBudget budget;
   for (const auto& file : *files) {
     (void)ybis::runner::CheckEditPath(file.new_path);
-    (void)ybis::runner::ApplyHunks(content, file.hunks);
+    (void)ybis::runner::ApplyHunks(content, file.hunks, budget);
   }
 }
 

@@ -1,6 +1,7 @@
 // A repository and a child that plant programs: none may ever run, and a kill at any moment may leave nothing
 // that the next attempt stumbles over.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -106,6 +107,38 @@ TEST_F(Hostile, AnIgnoreFileThatIsAPipeIsNamedInsteadOfWaitedFor) {
   ASSERT_FALSE(diff);
   EXPECT_EQ(diff.error().code, ErrorCode::kInvalid);
   EXPECT_NE(diff.error().message.find("deep/.gitignore"), std::string::npos) << diff.error().message;
+}
+
+TEST_F(Hostile, ARepositoryWithinWhoseFilesArePipesIsNamedInsteadOfWaitedFor) {
+  server_->CreateRepository(Name(), {{"a", "1\n"}}).value();
+  const auto bare = Open().value();
+  const Worktree tree = Tree(bare);
+  Write("x/.git/config", "");
+  ASSERT_EQ(::mkfifo((tree.root() / "x/.git/HEAD").c_str(), 0600), 0);
+  const auto diff = tree.Diff(1 << 20, {});
+  ASSERT_FALSE(diff);
+  EXPECT_EQ(diff.error().code, ErrorCode::kInvalid);
+  EXPECT_NE(diff.error().message.find("x/.git/HEAD"), std::string::npos) << diff.error().message;
+}
+
+TEST_F(Hostile, FoldersTooDeepToBeCheckedAreNotTakenForChecked) {
+  server_->CreateRepository(Name(), {{"a", "1\n"}}).value();
+  const auto bare = Open().value();
+  const Worktree tree = Tree(bare);
+  std::string deep;
+  for (int i = 0; i < 100; ++i) deep += "d/";
+  Write(deep + "file", "1");
+  ASSERT_EQ(::mkfifo((tree.root() / deep / ".gitignore").c_str(), 0600), 0);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const auto diff = tree.Diff(1 << 20, {});
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_FALSE(diff);
+  EXPECT_EQ(diff.error().code, ErrorCode::kInvalid);
+  EXPECT_NE(diff.error().message.find("nested too deep"), std::string::npos) << diff.error().message;
 }
 
 TEST_F(Hostile, SpecialFilesAreNotCommitted) {

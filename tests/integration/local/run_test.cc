@@ -43,6 +43,11 @@ TEST_F(LocalRun, HelloBecomesABranchInTheSourceRepositoryAndNothingElseChangesTh
   EXPECT_EQ(machine_.Git(repository, {"rev-parse", "HEAD"}), before);
   EXPECT_EQ(machine_.Git(repository, {"status", "--porcelain", "--ignored"}), "");
   EXPECT_EQ(run.output.find('\x1b'), std::string::npos) << "no colour when it is no terminal";
+  const std::string run_id = machine_.Task("hello")["status"]["run"]["id"];
+  const auto run_folder = machine_.path() / "data" / "runs" / run_id;
+  EXPECT_TRUE(std::filesystem::exists(run_folder / "runs" / run_id / "artifacts"));
+  EXPECT_FALSE(std::filesystem::exists(run_folder / "runs" / run_id / "tmp")) << "what its commands left";
+  EXPECT_FALSE(std::filesystem::exists(run_folder / "repo.git"));
 }
 
 TEST_F(LocalRun, RingIsMendedInARepairRound) {

@@ -11,7 +11,8 @@ using ::testing::HasSubstr;
 std::string Applied(std::string_view content, std::string_view diff) {
   const auto files = ParseDiff(diff);
   if (!files) return "error: " + files.error().message;
-  const auto applied = ApplyHunks(content, files->front().hunks);
+  SearchBudget budget;
+  const auto applied = ApplyHunks(content, files->front().hunks, budget);
   return applied ? *applied : "miss: " + applied.error().reason + " | " + applied.error().hint;
 }
 

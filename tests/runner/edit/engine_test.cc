@@ -77,7 +77,21 @@ TEST_F(EditEngineTest, SearchesTextThatRepeatsItselfInLinearTime) {
   EXPECT_THAT(Try({SearchReplace{"same", std::string(2 << 20, 'a') + "b", "c"}}),
               HasSubstr("not in the file"));
   EXPECT_THAT(Try({SearchReplace{"lines", half + "b\n", "c"}}), HasSubstr("not in the file"));
+  const std::string hunk = "@@ -7,200001 +7,200000 @@\n" + half + "-b\n";
+  EXPECT_THAT(Try({UnifiedDiff{"--- a/lines\n+++ b/lines\n" + hunk}}),
+              HasSubstr("give the right line number"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+TEST_F(EditEngineTest, PartsOfDiffsCountAsFiles) {
+  limits_.max_files = 3;
+  Put("a.c", "1\n");
+  std::string diff;
+  for (int i = 1; i <= 3; ++i) diff += fmt::format("--- a/a.c\n+++ b/a.c\n@@ -1 +1 @@\n-{}\n+{}\n", i, i + 1);
+  EXPECT_EQ(Try({UnifiedDiff{diff}}), "");
+  EXPECT_EQ(Get("a.c"), "4\n");
+  diff += "--- a/a.c\n+++ b/a.c\n@@ -1 +1 @@\n-4\n+5\n";
+  EXPECT_THAT(Try({UnifiedDiff{diff}}), HasSubstr("with 4 files, more than the 3 allowed"));
 }
 
 TEST_F(EditEngineTest, DescribesOnlyAsManyMissesAsAModelCanUse) {

@@ -50,6 +50,8 @@ INSTANTIATE_TEST_SUITE_P(
         FaultCase{kSandbox, ErrorCode::kDenied, FaultKind::kFail, FailureClass::kPolicy, "CommandNotAllowed"},
         FaultCase{kRunApi, ErrorCode::kUnavailable, FaultKind::kRetry, FailureClass::kInfra,
                   "ControlPlaneUnreachable"},
+        FaultCase{kWorktree, ErrorCode::kTimeout, FaultKind::kFail, FailureClass::kAgent,
+                  "WorktreeUnreadable"},
         FaultCase{kWorkspace, ErrorCode::kInternal, FaultKind::kRetry, FailureClass::kInfra,
                   "WorkspaceFailed"}));
 

@@ -168,6 +168,25 @@ TEST_F(NodesWalkTest, ACommandThatRanOutOfTimeFailsWhateverItsExitCode) {
   EXPECT_EQ(core_.finish->failure->reason, "CommandTimedOut");
 }
 
+TEST_F(NodesWalkTest, ACommandThatTheSandboxStoppedFailsWhateverItsExitCode) {
+  Use({{{"name", "codemod"}, {"type", "command"}, {"config", {{"argv", {"hog"}}}}}});
+  commands_.run = [](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    return CommandResult{.exit_code = 0, .stopped_for = "memory"};
+  };
+  EXPECT_EQ(RunOnce(), ExitCode::kTaskFailed);
+  EXPECT_EQ(core_.finish->failure->reason, "CommandFailed");
+}
+
+TEST_F(NodesWalkTest, ACheckThatTheSandboxStoppedHasNotPassed) {
+  Use({{{"name", "verify"}, {"type", "verifier"}}});
+  commands_.run = [](const CommandRequest&, std::stop_token) -> Result<CommandResult> {
+    return CommandResult{.exit_code = 0, .stopped_for = "processes"};
+  };
+  (void)RunOnce();
+  EXPECT_EQ(Output("verifier.json")["checks"][0]["passed"], false);
+  EXPECT_EQ(Output("verifier.json")["passed"], 0);
+}
+
 TEST_F(NodesWalkTest, AStepBeforeACheckThatRanOutOfTimeFailsTheCheck) {
   server_.Commit("CMakeLists.txt", "enable_testing()\n");
   core_.order.spec.verification.commands.clear();

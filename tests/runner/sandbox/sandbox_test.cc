@@ -3,10 +3,13 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -100,6 +103,104 @@ TEST_F(Sandboxed, WritesNothingThroughALinkInTheWorktree) {
   EXPECT_NE(Shell("echo new > link").exit_code, 0);
   EXPECT_NE(Shell("echo new > etc/ybis-sandbox-probe").exit_code, 0);
   EXPECT_EQ(ReadFile(file).value(), "old");
+}
+
+unsigned ModeOf(const std::filesystem::path& path) {
+  struct stat info {};
+  EXPECT_EQ(::lstat(path.c_str(), &info), 0) << path;
+  return info.st_mode & 07777U;
+}
+
+int64_t TimeOf(const std::filesystem::path& path) {
+  struct stat info {};
+  EXPECT_EQ(::lstat(path.c_str(), &info), 0) << path;
+  return info.st_mtime;
+}
+
+TEST_F(Sandboxed, ChangesNoModeOwnerTimeOrAttributeOfWhatIsOutside) {
+  const auto file = dir_.Write("outside/secret", "token");
+  const auto tool = dir_.Write("tools/tool", "#!/bin/sh");
+  for (const auto& path : {file, tool}) ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  const int64_t time = TimeOf(file);
+  std::filesystem::create_symlink(file, worktree_ / "link");
+  policy_.readable.push_back(dir_.path() / "tools");
+  for (const std::string mode : {"4777", "644"}) {
+    for (const std::string& path : {file.string(), std::string("link"), std::string("../outside/secret"),
+                                    tool.string(), worktree_.string() + "/../tools/tool"}) {
+      EXPECT_NE(Shell("chmod " + mode + " " + path).exit_code, 0) << mode << " " << path;
+    }
+  }
+  const std::string open = "import os; f=os.open('" + tool.string() + "', 0)\n";
+  EXPECT_EQ(Python(open + ErrnoOf("os.fchmod(f, 0o777)")).output, "1\n");
+  EXPECT_EQ(Python(open + ErrnoOf("os.chmod(f'/proc/self/fd/{f}', 0o777)")).output, "1\n");
+  EXPECT_EQ(Python(open + ErrnoOf("os.utime(f)")).output, "1\n");
+  EXPECT_EQ(Python(open + ErrnoOf("os.fchown(f, -1, -1)")).output, "1\n");
+  EXPECT_EQ(Python(open + ErrnoOf("os.setxattr(f, 'user.ybis', b'x')")).output, "95\n");
+  EXPECT_EQ(Python(ErrnoOf("os.utime('" + file.string() + "', (1, 1))")).output, "1\n");
+  EXPECT_EQ(Python(ErrnoOf("os.chown('" + file.string() + "', -1, -1)")).output, "1\n");
+  EXPECT_EQ(Python(ErrnoOf("os.chmod('/dev/null', 0o600)")).output, "1\n");
+  EXPECT_EQ(Python(ErrnoOf("os.chmod('/proc/self/root/etc/hostname', 0o600)")).output, "40\n");
+  EXPECT_EQ(ModeOf(file), 0600U);
+  EXPECT_EQ(ModeOf(tool), 0600U);
+  EXPECT_EQ(TimeOf(file), time);
+#ifdef __x86_64__
+  const std::string path = "b'" + file.string() + "'";
+  EXPECT_EQ(Python(Syscall("452, -100, " + path + ", 0o777, 0")).output, "1\n") << "fchmodat2";
+  EXPECT_EQ(Python(Syscall("92, " + path + ", 0, 0")).output, "1\n") << "chown";
+  EXPECT_EQ(Python(Syscall("132, " + path + ", 0")).output, "38\n") << "utime";
+  for (const char* call : {"188", "189", "463"}) {
+    EXPECT_EQ(Python(Syscall(call + std::string(", ") + path + ", b'user.x', b'x', 1, 0")).output, "95\n")
+        << call;
+  }
+#endif
+}
+
+TEST_F(Sandboxed, ChangesNothingOutsideByALinkThatTurnsWhileItIsLookedAt) {
+  const auto file = dir_.Write("outside/secret", "token");
+  ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
+  const auto result = Python(
+      "import os,time\nopen('mine','w').close()\nos.symlink('mine','in')\nos.symlink('" + file.string() +
+      "','out')\nos.mkdir('d')\n"
+      "if os.fork()==0:\n  end=time.time()+2\n  while time.time()<end:\n    for n in ('in','out'):\n"
+      "      os.link(n,'d/new',follow_symlinks=False)\n      os.rename('d/new','turns')\n  os._exit(0)\n"
+      "changed=0\nend=time.time()+2\nwhile time.time()<end:\n  try:\n    os.chmod('turns',0o666)\n"
+      "    changed+=1\n  except OSError: pass\nprint(changed>0)");
+  EXPECT_EQ(result.output, "True\n") << result.error_output;
+  EXPECT_EQ(ModeOf(file), 0600U);
+}
+
+TEST_F(Sandboxed, ChangesModesAndTimesOfItsOwnFiles) {
+  const auto result = Shell(
+      "set -e; echo '#!/bin/sh' > tool; ln -s tool link; mkdir folder; chmod +x tool; ./tool\n"
+      "chmod 640 link; chmod 2750 folder; chmod 700 \"$TMPDIR\"; chmod 644 \"$PWD/folder/../tool\"\n"
+      "touch -d @1000 tool; touch -h -d @2000 link; chown \"$(id -u)\" tool\n"
+      "! chmod u+s tool; ! chown 12345 tool; ! chmod 644 missing; ! chmod 644 tool/");
+  EXPECT_EQ(result.exit_code, 0) << result.error_output;
+  EXPECT_EQ(ModeOf(worktree_ / "tool"), 0644U);
+  EXPECT_EQ(ModeOf(worktree_ / "folder"), 02750U);
+  EXPECT_EQ(TimeOf(worktree_ / "tool"), 1000);
+  EXPECT_EQ(TimeOf(worktree_ / "link"), 2000);
+  EXPECT_EQ(
+      Python("import os\nf=os.open('tool',0); os.fchmod(f,0o750); os.utime(f,(5,5))\n"
+             "d=os.open('.',0); os.chmod('link',0o751,dir_fd=d); os.unlink('tool'); os.fchmod(f,0o600)\n"
+             "print(oct(os.fstat(f).st_mode))")
+          .output,
+      "0o100600\n");
+}
+
+TEST_F(Sandboxed, CopiesInstallsAndUnpacks) {
+  const auto result = Shell(
+      "set -e; mkdir -p a/b; echo x > a/b/x; chmod 754 a/b/x; touch -d @1000 a/b/x\n"
+      "cp -p a/b/x copy; cp -a a tree; install -m 755 a/b/x installed\n"
+      "tar cf a.tar a; mkdir out; tar xpf a.tar -C out; git init -q repo; cd repo; cp ../copy .\n"
+      "git add copy; git -c user.name=a -c user.email=a@b commit -q -m first; git clone -q . ../clone");
+  EXPECT_EQ(result.exit_code, 0) << result.error_output;
+  EXPECT_EQ(result.error_output, "");
+  for (const char* path : {"copy", "tree/b/x", "out/a/b/x"}) {
+    EXPECT_EQ(ModeOf(worktree_ / path), 0754U) << path;
+    EXPECT_EQ(TimeOf(worktree_ / path), 1000) << path;
+  }
+  EXPECT_EQ(ModeOf(worktree_ / "installed"), 0755U);
 }
 
 TEST_F(Sandboxed, DoesNotReadAHiddenPlaceBelowAReadableOne) {
@@ -246,6 +347,32 @@ TEST_F(Sandboxed, MakesNoneOfTheRefusedCalls) {
 #endif
 }
 
+TEST_F(Sandboxed, ReachesNoSystemVObjectOfOthers) {
+#ifdef __x86_64__
+  const int segment = ::shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+  ASSERT_GE(segment, 0);
+  EXPECT_NE(Python(Syscall(fmt::format("30, {}, 0, 0", segment))).output, "0\n");
+  const std::string make = Syscall("29, 0, 4096, 0o1600");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // Without the right to make others there are those of the machine alone.
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct none[2]{};
+    ::syscall(SYS_capset, &header, none);
+    if (Python(make).output != "1\n") ::_exit(1);
+    policy_.sysv_ipc = true;
+    const std::string use =
+        "import ctypes\nl=ctypes.CDLL(None)\nprint(l.shmctl(l.shmget(0, 4096, 0o1600), 0, 0))";
+    ::_exit(Python(use).output == "0\n" ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  ::shmctl(segment, IPC_RMID, nullptr);
+  EXPECT_EQ(Python(Syscall("240, b'ybis', 0, 0, 0")).output, "1\n") << "mq_open";
+#endif
+}
+
 TEST_F(Sandboxed, DiesOnCallsOfAnotherArchitecture) {
 #ifdef __x86_64__
   EXPECT_EQ(Python(Syscall("0x40000000 + 41, 2, 1, 0")).signal, SIGSYS) << "x32 socket()";
@@ -273,6 +400,14 @@ TEST_F(Sandboxed, DoesNotSignalTheRunner) {
   if (!ProbeSandbox()->scopes_signals) GTEST_SKIP() << "needs Landlock 6";
   EXPECT_NE(Shell("kill -0 " + std::to_string(::getpid())).exit_code, 0);
   EXPECT_NE(Shell("kill -TERM $PPID").exit_code, 0) << "nor its own supervisor";
+}
+
+TEST_F(Sandboxed, LimitsNoProcessButItself) {
+  const std::string limit =
+      "import resource\n" + ErrnoOf("resource.prlimit({}, resource.RLIMIT_CPU, (1, 1))");
+  EXPECT_EQ(Python(fmt::format(fmt::runtime(limit), "os.getppid()")).output, "1\n");
+  EXPECT_EQ(Python(fmt::format(fmt::runtime(limit), ::getpid())).output, "1\n");
+  EXPECT_EQ(Python(fmt::format(fmt::runtime(limit), 0)).output, "0\n");
 }
 
 TEST_F(Sandboxed, InheritsNoVariable) {
@@ -371,6 +506,20 @@ int WithoutLandlock(const std::function<int()>& body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
 }
 
+TEST_F(Sandboxed, ChangesNoModeWithinAnotherSandboxWhoseCallsAreAnswered) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
+    ::seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SYS_acct, 0);
+    if (::seccomp_load(filter) != 0) ::_exit(1);
+    const auto result = Run({"/bin/sh", "-c", ": > file && ! chmod 600 file"});
+    ::_exit(result && result->process.exit_code == 0 ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 TEST_F(Sandboxed, IsRefusedWhereItCannotBeEnforced) {
   EXPECT_EQ(WithoutLandlock([this] {
               const auto result = Run({"/bin/true"});
@@ -384,10 +533,16 @@ TEST_F(Sandboxed, IsRefusedWhereItCannotBeEnforced) {
 TEST_F(Sandboxed, RunsByBestEffortAndTellsWhatIsMissing) {
   policy_.best_effort = true;
   EXPECT_EQ(WithoutLandlock([this] {
-              // Signals to the runner and to everybody stay refused, by the filter.
-              const auto result = Run(
-                  {"/bin/sh", "-c",
-                   "kill -0 " + std::to_string(::getpid()) + " && exit 7; kill -0 -1 && exit 8; kill -0 $$"});
+              // Signals to the runner, the supervisor and everybody stay refused, by the filter.
+              const auto result =
+                  Run({"/bin/sh", "-c",
+                       "kill -0 " + std::to_string(::getpid()) +
+                           " && exit 7; kill -0 -1 && exit 8; kill -9 $PPID && exit 9; "
+                           "kill -9 -$PPID && exit 10; kill -0 $$ || exit 11; "
+                           "python3 -c 'import os,signal; f=os.open(f\"/proc/{os.getppid()}\", 0)\n"
+                           "try: signal.pidfd_send_signal(f, 0)\n"
+                           "except OSError: exit(0)\n"
+                           "exit(12)'"});
               if (!result || result->process.exit_code != 0) return 1;
               return result->unenforced.size() == 1 ? 0 : 2;
             }),
