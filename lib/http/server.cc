@@ -296,6 +296,7 @@ class Server::Impl {
     }
     size_t expected = 0;
     if (!parser.is_done()) expected = length ? static_cast<size_t>(*length) : route.options.max_body;
+    if (route.options.memory) expected = route.options.memory(expected);
     const Reservation reservation(buffered_, expected, settings_.max_buffered_bytes);
     if (!reservation.granted()) co_return Busy();
     if (!parser.is_done()) {

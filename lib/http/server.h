@@ -35,8 +35,8 @@ struct ServerSettings {
   std::vector<ListenAddress> listen;
   std::optional<ServerTls> tls;
   size_t max_header_bytes = 16 * 1024;
-  /// Bytes of request bodies in memory at once, over all connections; what is over waits for nothing and gets
-  /// 503.
+  /// Bytes of request bodies and what their routes make of them (RouteOptions::memory) at once, over all
+  /// connections; what is over waits for nothing and gets 503.
   size_t max_buffered_bytes = 512 * 1024 * 1024;
   size_t max_connections = 1024;  ///< the longest idle one makes room for a new one; none idle: refused
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request (or TLS handshake)

@@ -247,6 +247,17 @@ TEST_F(ServerTest, BoundsTheBodiesInMemory) {
               StartsWith("HTTP/1.1 200"));
 }
 
+TEST_F(ServerTest, CountsWhatARouteMakesOfABody) {
+  settings_.max_buffered_bytes = 1000;
+  router_.Add("POST", "/parsed", [](const Request&, std::stop_token) { return TextResponse("in"); },
+              {.memory = [](size_t body) { return 10 * body; }});
+  Start();
+  EXPECT_THAT(Ask("POST /parsed HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n"),
+              StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(Ask("POST /parsed HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"),
+              StartsWith("HTTP/1.1 200"));
+}
+
 TEST_F(ServerTest, GivesUpOnSlowHeaders) {
   Start();
   RawClient client = Connect();
