@@ -49,7 +49,7 @@ http::HeadCheck Authenticated(RunAuthenticator& auth) {
     if (!IsRunId(run_id)) {
       return http::ErrorResponse(Fail(ErrorCode::kInvalid, "the path holds no run id").value());
     }
-    const auto verdict = auth.Authenticate(request.BearerToken(), run_id, stop);
+    const auto verdict = auth.Authenticate(request.BearerToken(), run_id, request.peer.address, stop);
     if (!verdict) return http::ErrorResponse(verdict.error());
     if (verdict->kind == AuthVerdict::Kind::kAllowed) return std::nullopt;
     log::Warn("a Run API request was refused",
@@ -109,7 +109,8 @@ http::Handler ClaimHandler(const RunApi& api) {
     const auto claim = api::ParseClaimRequest(*body);
     if (!claim) return http::ErrorResponse(claim.error());
     // The head check has just allowed it; this asks its memory who that was.
-    const auto verdict = auth.Authenticate(request.BearerToken(), request.Param("id"), stop);
+    const auto verdict =
+        auth.Authenticate(request.BearerToken(), request.Param("id"), request.peer.address, stop);
     if (!verdict) return http::ErrorResponse(verdict.error());
     if (verdict->kind != AuthVerdict::Kind::kAllowed) return Refused(*verdict);
     // Locally every process says who it is itself: the token is the run's, not one process's.

@@ -85,7 +85,7 @@ class FakeModels final : public ModelCalls {
 
 class FakeAuth final : public RunAuthenticator {
  public:
-  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
+  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id, const std::string&,
                                    std::stop_token) override {
     if (token == "unknowable") return Fail(ErrorCode::kUnavailable, "the API server is away");
     if (token != "good") return AuthVerdict{Kind::kUnauthenticated, {}, "not known"};
