@@ -24,8 +24,8 @@ constexpr size_t kSmallValues = 1'000;
 constexpr size_t kReportValues = 50'000;  ///< the outputs of up to 100 nodes; a plan's has 1,000 at most
 constexpr size_t kModelValues = 2'000;    ///< messages and a schema: the largest has about 100
 constexpr size_t kBytesOfValue = 160;     ///< as measured of members that are objects themselves
-// As measured: the body, the parser's two buffers, the value, its dump. An artifact's: the body, two copies on
-// its way, and the statement's three.
+// As measured: the body, the parser's two buffers, the value, its dump. An artifact's: the body, two copies
+// on its way, and the statement's three.
 constexpr size_t kCopiesOfText = 5;
 constexpr size_t kCopiesOfArtifact = 6;
 
