@@ -7,7 +7,7 @@ export CCACHE_PCH_EXTSUM := 1
 
 .PHONY: help
 help: ## List the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z -]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install the Debian packages that build and test need
@@ -47,7 +47,7 @@ demo-down: ## Take the demo's cluster down
 	@hack/cluster/cluster down
 
 .PHONY: lint
-lint: ## Check format, layers, copies, chart and (slow) clang-tidy
+lint: ## Check format, layers, copies, .env.example and (slow) clang-tidy
 	@hack/setup build lint
 	@hack/verify --tidy
 

@@ -112,6 +112,10 @@ int Decide(Context& context, const Options& options) {
   if (!facts) return Explain(context, facts.error());
   Backend& backend = *facts->found.backend;
   const TaskView& task = facts->found.task;
+  if (const Status shown = CheckShown(backend, task); options.kind == DecisionKind::kApprove && !shown) {
+    context.err << shown.error().message << "\n";
+    return kExitUndecided;
+  }
   if (!options.yes) {
     std::ostream& people = PeopleOf(context, options);
     PrintFacts(people, backend, task, facts->wait, PaintFor(people));

@@ -302,7 +302,7 @@ void AddBackup(Command app, Context& context) {
   Command verb = app.Add("backup", "Make, list, restore and clean up backups");
   verb.NeedsSubcommand();
   std::shared_ptr<Options> options;
-  Command create = AddSub(verb, context, "create", "Back up database, settings and index, while workers run",
+  Command create = AddSub(verb, context, "create", "Back up the database and the settings, while workers run",
                           Create, options);
   create.Switch("--include-workspaces", options->workspaces,
                 "The runs' artifacts and logs, too (no checkouts)");

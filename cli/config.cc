@@ -1,4 +1,4 @@
-// ybis config show: every setting, and which layer it came from.
+// ybis config show: the settings that count on one machine, and which layer each came from.
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -168,7 +168,8 @@ void AddConfig(Command app, Context& context) {
   Command verb = app.Add("config", "Show the effective configuration");
   verb.NeedsSubcommand();
   auto options = std::make_shared<Options>();
-  Command show = verb.Add("show", "Show every setting with the layer it came from; secrets are masked");
+  Command show =
+      verb.Add("show", "Show the settings of this machine with the layer each came from; secrets are masked");
   show.Option("-o,--output", options->output, "table, json or yaml").OneOf({"table", "json", "yaml"});
   AddBackendOptions(show, options->backend, true);
   show.Footer("Examples:\n  ybis config show\n  ybis config show --profile prod -o yaml");

@@ -2,6 +2,7 @@
 #include "cli/backend.h"
 #include "cli/verb.h"
 #include "cli/views.h"
+#include "cli/wait_view.h"
 
 namespace ybis::cli {
 namespace {
@@ -22,6 +23,8 @@ int Diff(Context& context, const Options& options) {
   }
   if (!patch) return Explain(context, patch.error());
   context.out << PaintedPatch(*patch, PaintFor(context.out));
+  if (const Status shown = CheckShown(found->task, *patch); !shown)
+    context.err << shown.error().message << "\n";
   return kExitOk;
 }
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/digest.h"
 #include "base/json.h"
 #include "cli/views.h"
 
@@ -90,6 +91,22 @@ void PrintWait(std::ostream& out, const control::Wait& wait, TimePoint now) {
   Line(out, "Approvals",
        fmt::format("{} of {}{}", wait.approvers.size(), wait.required,
                    wait.approvers.empty() ? "" : fmt::format(": {}", fmt::join(wait.approvers, ", "))));
+}
+
+Status CheckShown(const TaskView& task, const std::string& patch) {
+  if (!task.status.result || task.status.phase != api::TaskPhase::kBlocked) return {};
+  const std::string& waits = task.status.result->patch_digest;
+  if (waits.empty() || waits == Digest(patch)) return {};
+  return Fail(ErrorCode::kConflict,
+              fmt::format("patch.diff of run {} ({}) is not the change that waits ({}): approving would "
+                          "deliver what nobody has seen. Reject or revise the run instead",
+                          task.run_id(), Digest(patch), waits));
+}
+
+Status CheckShown(Backend& backend, const TaskView& task) {
+  const auto patch = backend.Artifact(task, "patch.diff", {});
+  if (!patch && patch.error().code != ErrorCode::kNotFound) return {};
+  return CheckShown(task, patch ? *patch : std::string());
 }
 
 void PrintFacts(std::ostream& out, Backend& backend, const TaskView& task, const control::Wait& wait,

@@ -320,8 +320,8 @@ Status Operator::Parts::ServeRunApi(std::stop_token stop) {
   AddRecordApi(router, {*run_records, front_proxy, record_access});
   http::ServerSettings settings;
   settings.listen = {options.run_api};
-  // What is parsed of a body costs more than its text: together within the memory that the chart gives us.
-  settings.max_buffered_bytes = size_t{96} * 1024 * 1024;
+  // Half of the memory that the chart gives us; the largest report alone may take it.
+  settings.max_buffered_bytes = size_t{256} * 1024 * 1024;
   settings.tls = TlsOf(*pair);
   YBIS_ASSIGN(run_api_server, http::Server::Start(std::move(settings), std::move(router)));
   certificate.OnChange([this](const http::CertificateAndKey& renewed) {

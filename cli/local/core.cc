@@ -41,8 +41,8 @@ void RemoveDeadSockets(const std::filesystem::path& folder) {
 }  // namespace
 
 Result<control::AuthVerdict> ProcessTokens::Authenticate(std::string_view token, const std::string& run_id,
-                                                         std::stop_token stop) {
-  YBIS_ASSIGN(control::AuthVerdict verdict, tokens_.Authenticate(token, run_id, std::move(stop)));
+                                                         const std::string& peer, std::stop_token stop) {
+  YBIS_ASSIGN(control::AuthVerdict verdict, tokens_.Authenticate(token, run_id, peer, std::move(stop)));
   if (verdict.kind == control::AuthVerdict::Kind::kAllowed) verdict.holder = holder_;
   return verdict;
 }

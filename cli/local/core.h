@@ -25,7 +25,7 @@ class ProcessTokens final : public control::RunAuthenticator {
   std::string Issue(const std::string& run_id) { return tokens_.Issue(run_id); }
   void Revoke(const std::string& run_id) { tokens_.Revoke(run_id); }
   Result<control::AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
-                                            std::stop_token stop) override;
+                                            const std::string& peer, std::stop_token stop) override;
 
  private:
   std::string holder_;

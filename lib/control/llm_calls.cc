@@ -18,8 +18,10 @@ store::LlmCallId IdOf(const std::string& run_id, const LlmCallKey& key) {
   return {run_id, key.node, key.visit, key.call, key.request_digest};
 }
 
-store::LlmSpending SpentOf(const api::Usage& usage) {
-  return {usage.tokens_in, usage.tokens_out, usage.cost_usd, usage.llm_calls, 0, 0};
+store::LlmSpending SpentOf(const LlmSettlement& settlement) {
+  const api::Usage& spent = settlement.spent;
+  return {spent.tokens_in, spent.tokens_out,           spent.cost_usd,
+          spent.llm_calls, settlement.reserved_tokens, settlement.reserved_usd};
 }
 
 Status CheckBudget(const std::string& run_id, const LlmBudget& budget, const store::LlmSpending& spent) {
@@ -81,7 +83,7 @@ Status ExtendIn(Transaction& tx, const store::LlmCallId& id, int64_t epoch, cons
     return Fail(ErrorCode::kStale, "run " + id.run_id + " is not leased under this epoch any more: stop");
   }
   YBIS_ASSIGN(const bool ours,
-              calls.Extend(id, settlement.turn, settlement.id, SpentOf(settlement.spent), timeout));
+              calls.Extend(id, settlement.turn, settlement.id, SpentOf(settlement), timeout));
   if (!ours) return Fail(ErrorCode::kUnavailable, "another caller has taken this model call over; ask again");
   YBIS_ASSIGN(const auto spent, calls.Spending(id.run_id));
   YBIS_TRY(CheckBudget(id.run_id, budget, spent));
@@ -122,8 +124,8 @@ Result<api::ModelResponse> LlmCalls::Complete(const std::string& run_id, const L
     LlmCallStore calls(tx);
     YBIS_ASSIGN(const auto before, calls.Find(id));
     if (!before) return Fail(ErrorCode::kNotFound, "the model call was never begun");
-    YBIS_TRY(
-        calls.Complete(id, settlement.id, Cleaned(response.model, 1024), answer, SpentOf(settlement.spent)));
+    YBIS_TRY(calls.Complete(id, settlement.turn, settlement.id, Cleaned(response.model, 1024), answer,
+                            SpentOf(settlement)));
     if (before->state != "done") return response;
     return ReadRecorded(*before);
   };
@@ -135,7 +137,7 @@ Status LlmCalls::FailCall(const std::string& run_id, const LlmCallKey& key, cons
   const store::LlmCallId id = IdOf(run_id, key);
   const auto work = [&](Transaction& tx) {
     return LlmCallStore(tx).FailPending(id, settlement.turn, settlement.id, Cleaned(error, 4096),
-                                        SpentOf(settlement.spent));
+                                        SpentOf(settlement));
   };
   return pool_.Single(work, stop, InDoubt::kRepeat);
 }

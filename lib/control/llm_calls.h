@@ -32,6 +32,10 @@ struct LlmSettlement {
   std::string id;    ///< made once and kept by whoever repeats it: `spent` is added once for each
   int64_t turn = 0;  ///< LlmCallStart::turn
   api::Usage spent;
+  /// What is reserved for the ask that it ends. A turn that was taken over meanwhile has been charged with
+  /// it, and `spent` takes its place.
+  int64_t reserved_tokens = 0;
+  double reserved_usd = 0;
 };
 
 enum class LlmCallState {
@@ -52,7 +56,8 @@ class LlmCalls {
  public:
   explicit LlmCalls(store::Pool& pool) : pool_(pool) {}
 
-  /// Fenced by `epoch` (kStale). A call begun elsewhere that did not end within its `timeout` is taken over.
+  /// Fenced by `epoch` (kStale). A call begun elsewhere that did not end within its `timeout` is taken over;
+  /// it may have been paid, so it counts at its most unless its end is told after all.
   /// A recorded answer is given whatever the budget; else kExhausted (not retryable) when the reserved room
   /// is not there.
   Result<LlmCallStart> Begin(const std::string& run_id, int64_t epoch, const LlmCallKey& key,

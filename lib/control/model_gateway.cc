@@ -33,6 +33,11 @@ api::Usage Sum(const api::Usage& a, const api::Usage& b) {
           a.llm_calls + b.llm_calls};
 }
 
+/// Of a turn for which `reserved` has just been written down.
+LlmSettlement SettlementOf(int64_t turn, const LlmBudget& reserved) {
+  return {NewUuid(), turn, {}, reserved.reserve_tokens, reserved.reserve_cost_usd};
+}
+
 /// The budget is a final answer: waiting does not bring it back.
 Unexpected OverBudget(std::string message) {
   Error error = Fail(ErrorCode::kExhausted, std::move(message)).value();
@@ -130,9 +135,9 @@ struct ModelGateway::Job {
   std::vector<model::Model*> chain = {};
   LlmBudget budget = {};
   TimePoint deadline = {};
-  api::Usage used = {};                           ///< by the run, as recorded
-  api::Usage spent = {};                          ///< by this call
-  LlmSettlement settlement = {NewUuid(), 0, {}};  ///< of `spent` what is not recorded yet
+  api::Usage used = {};                    ///< by the run, as recorded
+  api::Usage spent = {};                   ///< by this call
+  LlmSettlement settlement = {NewUuid()};  ///< of `spent` what is not recorded yet
   bool is_reserved = true;  ///< the record holds room for the next ask; the first has it from Begin
   bool is_final = false;    ///< no other model can help
 };
@@ -182,7 +187,7 @@ Result<api::ModelResponse> ModelGateway::Call(const std::string& run_id, const a
     observer_.OnCall(name, "replayed");
     return std::move(*start->recorded);
   }
-  job.settlement.turn = start->turn;
+  job.settlement = SettlementOf(start->turn, job.budget);
   const CallLease lease(records_, job, settings_.call_lease);
   auto outcome = Settle(job, Ask(job, stop), stop);
   observer_.OnCall(name, outcome                                         ? "answered"
@@ -321,7 +326,7 @@ Status ModelGateway::Reserve(Job& job, const model::Model& model, const model::C
                                           settings_.call_lease, stop);
   job.is_final = !extended;
   if (!extended) return extended;
-  job.settlement = {NewUuid(), job.settlement.turn, {}};
+  job.settlement = SettlementOf(job.settlement.turn, job.budget);
   return {};
 }
 

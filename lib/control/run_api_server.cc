@@ -20,6 +20,16 @@ constexpr size_t kModelBody = 8 * kMiB;
 constexpr size_t kArtifactBody = 32 * kMiB;
 constexpr size_t kMaxRunId = 128;
 
+// A value costs many times its text: what a message needs at most, with room to spare.
+constexpr size_t kSmallValues = 1'000;
+constexpr size_t kReportValues = 50'000;  ///< the outputs of up to 100 nodes; a plan's has 1,000 at most
+constexpr size_t kModelValues = 2'000;    ///< messages and a schema: the largest has about 100
+constexpr size_t kBytesOfValue = 160;     ///< as measured of members that are objects themselves
+// As measured: the body, the parser's two buffers, the value, its dump. An artifact's: the body, two copies
+// on its way, and the statement's three.
+constexpr size_t kCopiesOfText = 5;
+constexpr size_t kCopiesOfArtifact = 6;
+
 Response Refused(const AuthVerdict& verdict) {
   const bool unknown = verdict.kind == AuthVerdict::Kind::kUnauthenticated;
   Response response =
@@ -40,7 +50,7 @@ http::HeadCheck Authenticated(RunAuthenticator& auth) {
     if (!IsRunId(run_id)) {
       return http::ErrorResponse(Fail(ErrorCode::kInvalid, "the path holds no run id").value());
     }
-    const auto verdict = auth.Authenticate(request.BearerToken(), run_id, stop);
+    const auto verdict = auth.Authenticate(request.BearerToken(), run_id, request.peer.address, stop);
     if (!verdict) return http::ErrorResponse(verdict.error());
     if (verdict->kind == AuthVerdict::Kind::kAllowed) return std::nullopt;
     log::Warn("a Run API request was refused",
@@ -50,8 +60,15 @@ http::HeadCheck Authenticated(RunAuthenticator& auth) {
 }
 
 /// The body as JSON, within the caps.
-Result<nlohmann::json> Body(const Request& request) {
-  return ParseJson(request.body, "body", {.max_bytes = kReportBody, .max_depth = 64});
+Result<nlohmann::json> Body(const Request& request, size_t max_values) {
+  return ParseJson(request.body, "body",
+                   {.max_bytes = kReportBody, .max_depth = 64, .max_values = max_values});
+}
+
+/// What a body of JSON takes while it is read and handled: its text, and the values themselves twice, as
+/// parsed and as kept. No value is shorter than two bytes, its comma included.
+size_t MemoryOf(size_t body, size_t max_values) {
+  return kCopiesOfText * body + 2 * kBytesOfValue * std::min(max_values, body / 2);
 }
 
 Response Answer(const Status& status) {
@@ -65,9 +82,9 @@ Response Answer(const Result<T>& result) {
 
 /// A handler that parses a message and hands it to `act(run_id, message, stop)`.
 template <class Parse, class Act>
-http::Handler Handle(Parse parse, Act act) {
-  return [parse, act](const Request& request, std::stop_token stop) {
-    const auto body = Body(request);
+http::Handler Handle(size_t max_values, Parse parse, Act act) {
+  return [max_values, parse, act](const Request& request, std::stop_token stop) {
+    const auto body = Body(request, max_values);
     if (!body) return http::ErrorResponse(body.error());
     const auto message = parse(*body);
     if (!message) return http::ErrorResponse(message.error());
@@ -88,12 +105,13 @@ Result<int64_t> EpochOf(const Request& request) {
 
 http::Handler ClaimHandler(const RunApi& api) {
   return [&runs = api.runs, &auth = api.auth](const Request& request, std::stop_token stop) {
-    const auto body = Body(request);
+    const auto body = Body(request, kSmallValues);
     if (!body) return http::ErrorResponse(body.error());
     const auto claim = api::ParseClaimRequest(*body);
     if (!claim) return http::ErrorResponse(claim.error());
     // The head check has just allowed it; this asks its memory who that was.
-    const auto verdict = auth.Authenticate(request.BearerToken(), request.Param("id"), stop);
+    const auto verdict =
+        auth.Authenticate(request.BearerToken(), request.Param("id"), request.peer.address, stop);
     if (!verdict) return http::ErrorResponse(verdict.error());
     if (verdict->kind != AuthVerdict::Kind::kAllowed) return Refused(*verdict);
     // Locally every process says who it is itself: the token is the run's, not one process's.
@@ -123,40 +141,50 @@ http::Handler GetArtifactHandler(RunService& runs) {
 void AddRunApi(http::Router& router, const RunApi& api) {
   RunService& runs = api.runs;
   ModelCalls& models = api.models;
-  const auto options = [&api](size_t max_body, bool long_running = false) {
+  const auto options = [&api](size_t max_body, std::function<size_t(size_t)> memory = {}) {
     http::RouteOptions out;
     out.max_body = max_body;
-    out.long_running = long_running;
     out.head_check = Authenticated(api.auth);
+    out.memory = std::move(memory);
     return out;
   };
+  const auto takes = [&options](size_t max_body, size_t max_values) {
+    return options(max_body, [max_values](size_t body) { return MemoryOf(body, max_values); });
+  };
+  const http::RouteOptions small = takes(kSmallBody, kSmallValues);
+  http::RouteOptions model = takes(kModelBody, kModelValues);
+  model.long_running = true;
   const std::string run = "/v1/runs/{id}/";
-  router.Add("POST", run + "claim", ClaimHandler(api), options(kSmallBody));
-  router.Add("POST", run + "heartbeat",
-             Handle(api::ParseHeartbeatRequest, [&runs](const auto& id, const auto& m,
-                                                        auto stop) { return runs.Heartbeat(id, m, stop); }),
-             options(kSmallBody));
-  router.Add("POST", run + "nodes",
-             Handle(api::ParseNodeReport, [&runs](const auto& id, const auto& m,
-                                                  auto stop) { return runs.ReportNode(id, m, stop); }),
-             options(kReportBody));
-  router.Add("POST", run + "events",
-             Handle(api::ParseEventReport, [&runs](const auto& id, const auto& m,
-                                                   auto stop) { return runs.RecordEvent(id, m, stop); }),
-             options(kSmallBody));
+  router.Add("POST", run + "claim", ClaimHandler(api), small);
+  router.Add(
+      "POST", run + "heartbeat",
+      Handle(kSmallValues, api::ParseHeartbeatRequest,
+             [&runs](const auto& id, const auto& m, auto stop) { return runs.Heartbeat(id, m, stop); }),
+      small);
+  router.Add(
+      "POST", run + "nodes",
+      Handle(kReportValues, api::ParseNodeReport,
+             [&runs](const auto& id, const auto& m, auto stop) { return runs.ReportNode(id, m, stop); }),
+      takes(kReportBody, kReportValues));
+  router.Add(
+      "POST", run + "events",
+      Handle(kSmallValues, api::ParseEventReport,
+             [&runs](const auto& id, const auto& m, auto stop) { return runs.RecordEvent(id, m, stop); }),
+      small);
   router.Add("POST", run + "model",
-             Handle(api::ParseModelRequest,
+             Handle(kModelValues, api::ParseModelRequest,
                     [&models](const auto& id, const auto& m, auto stop) { return models.Call(id, m, stop); }),
-             options(kModelBody, true));
+             model);
   router.Add("POST", run + "finish",
-             Handle(api::ParseFinishReport,
+             Handle(kSmallValues, api::ParseFinishReport,
                     [&runs](const auto& id, const auto& m, auto stop) { return runs.Finish(id, m, stop); }),
-             options(kSmallBody));
+             small);
   router.Add("POST", run + "release",
-             Handle(api::ParseReleaseReport,
+             Handle(kSmallValues, api::ParseReleaseReport,
                     [&runs](const auto& id, const auto& m, auto stop) { return runs.Release(id, m, stop); }),
-             options(kSmallBody));
-  router.Add("PUT", run + "artifacts/{name}", PutArtifactHandler(runs), options(kArtifactBody));
+             small);
+  router.Add("PUT", run + "artifacts/{name}", PutArtifactHandler(runs),
+             options(kArtifactBody, [](size_t body) { return kCopiesOfArtifact * body; }));
   router.Add("GET", run + "artifacts/{name}", GetArtifactHandler(runs), options(0));
 }
 

@@ -78,25 +78,72 @@ class PodTokenAuthenticator::Memory {
   Sync<State> state_;
 };
 
+/// How many reviews that come to nothing each peer has left: a bucket that fills up again.
+class PodTokenAuthenticator::Refusals {
+ public:
+  explicit Refusals(const PodTokenSettings& settings) : settings_(settings) {}
+
+  /// Takes one, for a review whose outcome is not known yet; false when none is left.
+  bool Take(const std::string& peer, TimePoint now) {
+    auto buckets = buckets_.Lock();
+    if (buckets->size() >= settings_.max_entries) {
+      std::erase_if(*buckets,
+                    [&](const auto& entry) { return Left(entry.second, now) >= settings_.max_refusals; });
+    }
+    Bucket& bucket = buckets->try_emplace(peer, Bucket{settings_.max_refusals, now}).first->second;
+    bucket = {Left(bucket, now), now};
+    if (bucket.left < 1) return false;
+    bucket.left -= 1;
+    return true;
+  }
+
+  void GiveBack(const std::string& peer) {
+    auto buckets = buckets_.Lock();
+    const auto bucket = buckets->find(peer);
+    if (bucket != buckets->end()) bucket->second.left += 1;
+  }
+
+ private:
+  struct Bucket {
+    double left = 0;
+    TimePoint at;
+  };
+  double Left(const Bucket& bucket, TimePoint now) const {
+    const double seconds = std::chrono::duration<double>(now - bucket.at).count();
+    return std::min(settings_.max_refusals,
+                    bucket.left + std::max(0.0, seconds) * settings_.refusals_per_second);
+  }
+  const PodTokenSettings settings_;
+  Sync<std::map<std::string, Bucket>> buckets_;
+};
+
 PodTokenAuthenticator::PodTokenAuthenticator(kube::TokenReviewer& reviewer, PodOwnership& pods, Clock& clock,
                                              PodTokenSettings settings)
     : reviewer_(reviewer),
       pods_(pods),
       clock_(clock),
       settings_(settings),
-      memory_(std::make_unique<Memory>(settings.max_entries)) {}
+      memory_(std::make_unique<Memory>(settings.max_entries)),
+      refusals_(std::make_unique<Refusals>(settings)) {}
 
 PodTokenAuthenticator::~PodTokenAuthenticator() = default;
 
 Result<AuthVerdict> PodTokenAuthenticator::Authenticate(std::string_view token, const std::string& run_id,
-                                                        std::stop_token stop) {
+                                                        const std::string& peer, std::stop_token stop) {
   if (token.empty()) return Unauthenticated("no bearer token was given");
   if (!LooksLikeToken(token)) return Unauthenticated("the bearer token is not a service account's");
   const std::string key = Sha256Hex(token) + "/" + run_id;
   if (auto known = memory_->Find(key, clock_.Now())) return *known;
-  YBIS_ASSIGN(AuthVerdict verdict, Review(token, run_id, stop));
-  const bool allowed = verdict.kind == AuthVerdict::Kind::kAllowed;
-  memory_->Keep(key, verdict, clock_.Now() + (allowed ? settings_.allowed_for : settings_.refused_for));
+  if (!refusals_->Take(peer, clock_.Now())) {
+    return Fail(Error{ErrorCode::kUnavailable,
+                      "too many tokens from this address were refused; try again later", true,
+                      std::chrono::seconds(1)});
+  }
+  auto verdict = Review(token, run_id, stop);
+  const bool allowed = verdict && verdict->kind == AuthVerdict::Kind::kAllowed;
+  if (allowed || !verdict) refusals_->GiveBack(peer);
+  if (!verdict) return verdict;
+  memory_->Keep(key, *verdict, clock_.Now() + (allowed ? settings_.allowed_for : settings_.refused_for));
   return verdict;
 }
 
@@ -137,7 +184,7 @@ void LocalTokens::Revoke(const std::string& run_id) {
 }
 
 Result<AuthVerdict> LocalTokens::Authenticate(std::string_view token, const std::string& run_id,
-                                              std::stop_token) {
+                                              const std::string&, std::stop_token) {
   if (token.empty()) return Unauthenticated("no bearer token was given");
   const std::string given = Sha256Hex(token);
   auto issued = issued_.Lock();

@@ -34,8 +34,9 @@ struct AuthVerdict {
 class RunAuthenticator {
  public:
   virtual ~RunAuthenticator() = default;
+  /// `peer` is the address that the request came from.
   virtual Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
-                                           std::stop_token stop) = 0;
+                                           const std::string& peer, std::stop_token stop) = 0;
 };
 
 /// Whether a pod belongs to the Job of a run: label ybis.dev/run-id and the chain of owners. Answered from
@@ -52,21 +53,25 @@ struct PodTokenSettings {
   std::chrono::milliseconds allowed_for{60'000};  ///< how long an allowance is remembered
   std::chrono::milliseconds refused_for{5'000};
   size_t max_entries = 4096;
+  double max_refusals = 64;        ///< reviews of one peer that came to nothing, in a burst
+  double refusals_per_second = 4;  ///< and in the long run
 };
 
 /// The cluster's flavour: TokenReview for the audience `ybis`, the token's pod, the pod's run. Verdicts are
 /// remembered by digest of token and run, for a short while and in bounded number; failures to find out are
-/// not. Thread-safe.
+/// not. Made-up tokens of one peer are reviewed at a bounded rate; past it they are kUnavailable.
+/// Thread-safe.
 class PodTokenAuthenticator final : public RunAuthenticator {
  public:
   PodTokenAuthenticator(kube::TokenReviewer& reviewer, PodOwnership& pods, Clock& clock,
                         PodTokenSettings settings = {});
   ~PodTokenAuthenticator() override;
-  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
+  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id, const std::string& peer,
                                    std::stop_token stop) override;
 
  private:
   class Memory;
+  class Refusals;
   Result<AuthVerdict> Review(std::string_view token, const std::string& run_id, std::stop_token stop);
 
   kube::TokenReviewer& reviewer_;
@@ -74,6 +79,7 @@ class PodTokenAuthenticator final : public RunAuthenticator {
   Clock& clock_;
   PodTokenSettings settings_;
   std::unique_ptr<Memory> memory_;
+  std::unique_ptr<Refusals> refusals_;
 };
 
 /// The local flavour: one random token a run, handed to its process over a pipe; digests are compared, in
@@ -85,7 +91,7 @@ class LocalTokens final : public RunAuthenticator {
   std::string Issue(const std::string& run_id);
   /// The token stops working; the log forgets it.
   void Revoke(const std::string& run_id);
-  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
+  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id, const std::string& peer,
                                    std::stop_token stop) override;
 
  private:

@@ -27,6 +27,7 @@ class Server::Impl {
   Impl(ServerSettings settings, Router router)
       : settings_(std::move(settings)),
         router_(std::move(router)),
+        checks_(settings_.check_workers, settings_.max_queued),
         short_(settings_.workers, settings_.max_queued),
         long_(settings_.long_workers, settings_.max_queued) {}
 
@@ -118,8 +119,11 @@ class Server::Impl {
         co_await pause.async_wait(token);
         continue;
       }
-      if (count_ >= settings_.max_connections && !EvictIdle()) continue;
-      auto connection = std::make_shared<Connection>(std::move(socket), PeerOf(from, listener));
+      const Peer peer = PeerOf(from, listener);
+      if (!listener.local) LimitStrangers(peer.address);
+      if (count_ >= settings_.max_connections && !Evict(Oldest([](const Connection&) { return true; })))
+        continue;
+      auto connection = std::make_shared<Connection>(std::move(socket), peer);
       asio::co_spawn(io_, Session(connection, listener.tls), asio::detached);
     }
   }
@@ -138,17 +142,39 @@ class Server::Impl {
     return {address.to_string(), endpoint.port(), listener.tls};
   }
 
-  /// Ends the connection that has been idle longest.
-  bool EvictIdle() {
+  /// The connection that has waited longest of those that `fit`; null when none does.
+  template <class Fits>
+  Connection* Oldest(Fits fits) const {
     Connection* oldest = nullptr;
     for (Connection* connection : connections_) {
-      if (!connection->idle) continue;
-      if (oldest == nullptr || connection->idle_since < oldest->idle_since) oldest = connection;
+      if (!connection->waiting || !fits(*connection)) continue;
+      if (oldest == nullptr || connection->waiting_since < oldest->waiting_since) oldest = connection;
     }
-    if (oldest == nullptr) return false;
-    oldest->idle = false;
-    oldest->Cancel();
+    return oldest;
+  }
+
+  static bool Evict(Connection* connection) {
+    if (connection == nullptr) return false;
+    connection->waiting = false;
+    // One between requests says goodbye; of the others nothing is worth waiting for.
+    if (connection->idle) {
+      connection->idle = false;
+      connection->Cancel();
+    } else {
+      connection->Close();
+    }
     return true;
+  }
+
+  /// A peer that opens many connections and proves nothing loses its own, not those of others.
+  void LimitStrangers(const std::string& address) {
+    const auto is_stranger = [&address](const Connection& connection) {
+      return !connection.known && connection.peer.address == address;
+    };
+    const auto strangers = std::count_if(
+        connections_.begin(), connections_.end(),
+        [&](const Connection* connection) { return connection->waiting && is_stranger(*connection); });
+    if (static_cast<size_t>(strangers) >= settings_.max_strangers_per_peer) Evict(Oldest(is_stranger));
   }
 
   /// Keeps a connection in the register for as long as its session runs.
@@ -210,7 +236,7 @@ class Server::Impl {
   asio::awaitable<bool> AwaitRequest(Connection& connection, Stream& stream, beast::flat_buffer& buffer) {
     if (buffer.size() > 0) co_return true;
     connection.idle = true;
-    connection.idle_since = Clock::now();
+    connection.StartWaiting();
     connection.Arm(settings_.idle_timeout);
     error_code failed;
     auto token = asio::redirect_error(asio::use_awaitable, failed);
@@ -219,6 +245,7 @@ class Server::Impl {
     buffer.commit(count);
     const bool evicted = !connection.idle;
     connection.idle = false;
+    if (!evicted) connection.StartWaiting();
     connection.Disarm();
     co_return !failed && !evicted;
   }
@@ -264,7 +291,10 @@ class Server::Impl {
     const bool keep = whole && parser.keep_alive() && !stopping_;
     const bool written = co_await Write(connection, stream, response, keep);
     Observe(request, match.route, response.status, began);
-    if (written && !whole) co_await Linger(connection);
+    if (written && !whole) {
+      connection.StartWaiting();
+      co_await Linger(connection);
+    }
     co_return written&& keep;
   }
 
@@ -288,20 +318,24 @@ class Server::Impl {
     }
     const auto stop = stop_.get_token();
     if (route.options.head_check) {
+      connection.waiting = false;
       std::function<HandlerResult()> check = [&route, &request, stop] {
         return route.options.head_check(request, stop);
       };
-      auto refusal = co_await OnWorkers(short_, std::move(check));
+      auto refusal = co_await OnWorkers(checks_, std::move(check));
       if (refusal) co_return refusal;
+      connection.known = true;
     }
     size_t expected = 0;
     if (!parser.is_done()) expected = length ? static_cast<size_t>(*length) : route.options.max_body;
+    if (route.options.memory) expected = route.options.memory(expected);
     const Reservation reservation(buffered_, expected, settings_.max_buffered_bytes);
     if (!reservation.granted()) co_return Busy();
     if (!parser.is_done()) {
       auto refusal = co_await ReadBody(connection, stream, buffer, parser, route);
       if (refusal) co_return refusal->status == 0 ? HandlerResult() : std::move(refusal);
     }
+    connection.waiting = false;
     request.body = std::move(parser.get().body());
     std::function<HandlerResult()> work = [&route, &request, stop] { return route.handler(request, stop); };
     auto response = co_await OnWorkers(route.options.long_running ? long_ : short_, std::move(work));
@@ -372,6 +406,7 @@ class Server::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   std::deque<Listener> listeners_;
   // After the I/O context: workers end before it, since what they finish is posted there.
+  ServerWorkers checks_;
   ServerWorkers short_;
   ServerWorkers long_;
   std::jthread thread_;

@@ -35,15 +35,20 @@ struct ServerSettings {
   std::vector<ListenAddress> listen;
   std::optional<ServerTls> tls;
   size_t max_header_bytes = 16 * 1024;
-  /// Bytes of request bodies in memory at once, over all connections; what is over waits for nothing and gets
-  /// 503.
+  /// Bytes of request bodies and what their routes make of them (RouteOptions::memory) at once, over all
+  /// connections; what is over waits for nothing and gets 503.
   size_t max_buffered_bytes = 512 * 1024 * 1024;
-  size_t max_connections = 1024;  ///< the longest idle one makes room for a new one; none idle: refused
+  /// The one that has waited longest makes room for a new one: idle, or without a request that its route's
+  /// check let through. When all are at work the new one is refused.
+  size_t max_connections = 1024;
+  /// Of these one address may have so many that no check has let through yet; Unix sockets aside.
+  size_t max_strangers_per_peer = 64;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request (or TLS handshake)
   std::chrono::milliseconds idle_timeout{75'000};    ///< between requests
   std::chrono::milliseconds write_timeout{60'000};   ///< of one response
   int workers = 16;                                  ///< threads for short requests, started as needed
   int long_workers = 64;                             ///< threads for routes that are long_running
+  int check_workers = 16;                            ///< threads for head checks
   size_t max_queued = 256;  ///< requests that wait for a thread, each pool; more get 503
   /// Told of each answered request: route pattern ("" when none fitted), status, time from head to last byte.
   /// Must be quick and thread-safe.

@@ -53,6 +53,10 @@ struct Connection : std::enable_shared_from_this<Connection> {
     error_code ignored;
     socket.cancel(ignored);
   }
+  void StartWaiting() {
+    waiting = true;
+    waiting_since = Clock::now();
+  }
   void Close() {
     error_code ignored;
     socket.shutdown(Socket::shutdown_both, ignored);
@@ -64,7 +68,11 @@ struct Connection : std::enable_shared_from_this<Connection> {
   Peer peer;
   bool expired = false;
   bool idle = false;  ///< between requests: may be closed at any time
-  Clock::time_point idle_since;
+  /// Whoever is there has not shown yet that it may ask, or asks nothing: it may have to make room for
+  /// others.
+  bool waiting = true;
+  bool known = false;  ///< a head check has let it through
+  Clock::time_point waiting_since = Clock::now();
 };
 using ConnectionPtr = std::shared_ptr<Connection>;
 

@@ -25,6 +25,8 @@ struct RouteOptions {
   /// Runs on a pool of its own, so that it cannot keep short requests waiting.
   bool long_running = false;
   HeadCheck head_check;
+  /// Bytes of memory that a body of so many may take while it is read and handled; none: what it has itself.
+  std::function<size_t(size_t body)> memory;
 };
 
 struct Route {

@@ -280,8 +280,7 @@ Status ReadUser(const Entry& entry, const Environment& env, Clock& clock, const 
 /// A token must not go over the network in the clear.
 Status CheckScheme(const Connection& connection, const Entry& cluster) {
   YBIS_ASSIGN(const http::Url url, http::ParseUrl(connection.server));
-  const bool local = url.host == "localhost" || url.host.starts_with("127.");
-  if (url.scheme == "https" || local || connection.token == nullptr) return {};
+  if (url.scheme == "https" || http::IsLoopback(url.host) || connection.token == nullptr) return {};
   return Fail(ErrorCode::kUnsupported,
               fmt::format("{}.server: a token over http:// to another machine is refused; use https://",
                           cluster.where));

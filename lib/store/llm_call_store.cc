@@ -6,21 +6,30 @@ namespace {
 const std::string kOfCall =
     "WHERE run_id = $1 AND node = $2 AND visit = $3 AND call = $4 AND request_digest = $5 ";
 
+/// What a settlement adds: what was spent, in place of what a takeover has charged its turn ($11) with.
+const std::string kSpentOut = "$8 - (tries <> $11)::int * $12::bigint ";
+const std::string kSpentUsd = "$9 - (tries <> $11)::int * $13::double precision ";
+const std::string kSpentCalls = "$10 - (tries <> $11)::int ";
+
 /// A settlement that is told twice, since nobody knew whether the first telling had been heard, adds once.
 const std::string kAddSpent =
     "tokens_in = CASE WHEN settled = $6 THEN tokens_in ELSE tokens_in + $7 END, "
-    "tokens_out = CASE WHEN settled = $6 THEN tokens_out ELSE tokens_out + $8 END, "
-    "cost_usd = CASE WHEN settled = $6 THEN cost_usd ELSE cost_usd + $9 END, "
-    "paid_calls = CASE WHEN settled = $6 THEN paid_calls ELSE paid_calls + $10 END, settled = $6 ";
+    "tokens_out = CASE WHEN settled = $6 THEN tokens_out ELSE tokens_out + " +
+    kSpentOut + "END, cost_usd = CASE WHEN settled = $6 THEN cost_usd ELSE cost_usd + " + kSpentUsd +
+    "END, paid_calls = CASE WHEN settled = $6 THEN paid_calls ELSE paid_calls + " + kSpentCalls +
+    "END, settled = $6 ";
 
 /// `update` of a call that adds what was spent, and the same for the metrics of a run that has ended
 /// meanwhile.
 std::string WithMetrics(const std::string& update) {
-  return "WITH before AS (SELECT settled FROM llm_calls " + kOfCall + "), c AS (" + update +
-         ") UPDATE metrics m SET tokens_in = m.tokens_in + $7, tokens_out = m.tokens_out + $8, "
-         "cost_usd = m.cost_usd + $9, llm_calls = m.llm_calls + $10 "
+  return "WITH before AS (SELECT settled, tries FROM llm_calls " + kOfCall + "), c AS (" + update +
+         ") UPDATE metrics m SET tokens_in = m.tokens_in + $7, tokens_out = m.tokens_out + " + kSpentOut +
+         ", cost_usd = m.cost_usd + " + kSpentUsd + ", llm_calls = m.llm_calls + " + kSpentCalls +
          "FROM before WHERE m.run_id = $1 AND before.settled <> $6";
 }
+
+/// Whoever makes the call has not been heard of for too long: it was probably paid all the same.
+const std::string kLost = "(state = 'pending' AND expires <= now())::int ";
 
 double SecondsOf(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000.0; }
 
@@ -53,6 +62,9 @@ Result<std::optional<int64_t>> LlmCallStore::Begin(const LlmCallId& id, std::chr
           "VALUES ($1, $2, $3, $4, $5, 'pending', 1, now() + make_interval(secs => $6), $7, $8) "
           "ON CONFLICT (run_id, node, visit, call, request_digest) DO UPDATE SET state = 'pending', "
           "tries = c.tries + 1, begun = now(), ended = NULL, expires = EXCLUDED.expires, "
+          "tokens_out = c.tokens_out + (c.state = 'pending')::int * c.reserve_tokens, "
+          "cost_usd = c.cost_usd + (c.state = 'pending')::int * c.reserve_usd, "
+          "paid_calls = c.paid_calls + (c.state = 'pending')::int, "
           "reserve_tokens = EXCLUDED.reserve_tokens, reserve_usd = EXCLUDED.reserve_usd "
           "WHERE c.state <> 'done' RETURNING tries",
           {id.run_id, id.node, id.visit, id.call, id.request_digest, SecondsOf(timeout), reserve_tokens,
@@ -63,12 +75,12 @@ Result<std::optional<int64_t>> LlmCallStore::Begin(const LlmCallId& id, std::chr
 
 Result<bool> LlmCallStore::Extend(const LlmCallId& id, int64_t turn, const std::string& settlement,
                                   const LlmSpending& spent, std::chrono::milliseconds timeout) {
-  YBIS_ASSIGN(const auto rows,
-              tx_.Exec("UPDATE llm_calls SET reserve_tokens = 0, reserve_usd = 0, "
-                       "expires = now() + make_interval(secs => $12), " +
-                           kAddSpent + kOfCall + "AND state = 'pending' AND tries = $11",
-                       {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
-                        spent.tokens_out, spent.cost_usd, spent.calls, turn, SecondsOf(timeout)}));
+  YBIS_ASSIGN(const auto rows, tx_.Exec("UPDATE llm_calls SET reserve_tokens = 0, reserve_usd = 0, "
+                                        "expires = now() + make_interval(secs => $14), " +
+                                            kAddSpent + kOfCall + "AND state = 'pending' AND tries = $11",
+                                        {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement,
+                                         spent.tokens_in, spent.tokens_out, spent.cost_usd, spent.calls, turn,
+                                         spent.reserved_tokens, spent.reserved_usd, SecondsOf(timeout)}));
   return rows.affected() > 0;
 }
 
@@ -85,17 +97,18 @@ Status LlmCallStore::Renew(const LlmCallId& id, int64_t turn, std::chrono::milli
   return {};
 }
 
-Status LlmCallStore::Complete(const LlmCallId& id, const std::string& settlement, const std::string& model,
-                              const std::shared_ptr<const nlohmann::json>& answer, const LlmSpending& spent) {
+Status LlmCallStore::Complete(const LlmCallId& id, int64_t turn, const std::string& settlement,
+                              const std::string& model, const std::shared_ptr<const nlohmann::json>& answer,
+                              const LlmSpending& spent) {
   static const std::string sql = WithMetrics(
       "UPDATE llm_calls SET state = 'done', error = '', "
-      "model = CASE WHEN state = 'done' THEN model ELSE $11 END, "
-      "answer = CASE WHEN state = 'done' THEN answer ELSE $12::json END, "
+      "model = CASE WHEN state = 'done' THEN model ELSE $14 END, "
+      "answer = CASE WHEN state = 'done' THEN answer ELSE $15::json END, "
       "reserve_tokens = 0, reserve_usd = 0, ended = now(), " +
       kAddSpent + kOfCall);
-  YBIS_TRY(
-      tx_.Exec(sql, {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement, spent.tokens_in,
-                     spent.tokens_out, spent.cost_usd, spent.calls, model, Param::Json(answer)}));
+  YBIS_TRY(tx_.Exec(sql, {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement,
+                          spent.tokens_in, spent.tokens_out, spent.cost_usd, spent.calls, turn,
+                          spent.reserved_tokens, spent.reserved_usd, model, Param::Json(answer)}));
   return {};
 }
 
@@ -104,25 +117,28 @@ Status LlmCallStore::FailPending(const LlmCallId& id, int64_t turn, const std::s
   static const std::string ours = "CASE WHEN state = 'pending' AND tries = $11 THEN ";
   static const std::string sql =
       WithMetrics("UPDATE llm_calls SET state = " + ours + "'failed' ELSE state END, " + "error = " + ours +
-                  "$12 ELSE error END, " +                                      //
+                  "$14 ELSE error END, " +                                      //
                   "reserve_tokens = " + ours + "0 ELSE reserve_tokens END, " +  //
                   "reserve_usd = " + ours + "0 ELSE reserve_usd END, " +        //
                   "ended = " + ours + "now() ELSE ended END, " + kAddSpent + kOfCall);
   YBIS_TRY(tx_.Exec(sql, {id.run_id, id.node, id.visit, id.call, id.request_digest, settlement,
-                          spent.tokens_in, spent.tokens_out, spent.cost_usd, spent.calls, turn, error}));
+                          spent.tokens_in, spent.tokens_out, spent.cost_usd, spent.calls, turn,
+                          spent.reserved_tokens, spent.reserved_usd, error}));
   return {};
 }
 
 Result<LlmSpending> LlmCallStore::Spending(const std::string& run_id) {
   YBIS_ASSIGN(
       const auto rows,
-      tx_.Exec(
-          "SELECT coalesce(sum(tokens_in), 0)::bigint, coalesce(sum(tokens_out), 0)::bigint, "
-          "coalesce(sum(cost_usd), 0), coalesce(sum(paid_calls), 0)::bigint, "
-          "coalesce(sum(reserve_tokens) FILTER (WHERE state = 'pending' AND expires > now()), 0)::bigint, "
-          "coalesce(sum(reserve_usd) FILTER (WHERE state = 'pending' AND expires > now()), 0) "
-          "FROM llm_calls WHERE run_id = $1",
-          {run_id}));
+      tx_.Exec("SELECT coalesce(sum(tokens_in), 0)::bigint, "
+               "coalesce(sum(tokens_out + lost * reserve_tokens), 0)::bigint, "
+               "coalesce(sum(cost_usd + lost * reserve_usd), 0), "
+               "coalesce(sum(paid_calls + lost), 0)::bigint, "
+               "coalesce(sum(reserve_tokens) FILTER (WHERE state = 'pending' AND lost = 0), 0)::bigint, "
+               "coalesce(sum(reserve_usd) FILTER (WHERE state = 'pending' AND lost = 0), 0) "
+               "FROM (SELECT *, " +
+                   kLost + "AS lost FROM llm_calls WHERE run_id = $1) c",
+               {run_id}));
   const Row row = rows[0];
   return LlmSpending{row.Int(0), row.Int(1), row.Double(2), row.Int(3), row.Int(4), row.Double(5)};
 }

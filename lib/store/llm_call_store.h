@@ -21,7 +21,7 @@ struct LlmSpending {
   int64_t tokens_out = 0;
   double cost_usd = 0;
   int64_t calls = 0;
-  int64_t reserved_tokens = 0;  ///< by calls under way
+  int64_t reserved_tokens = 0;  ///< by calls under way; of a settlement: by the turn that it settles
   double reserved_usd = 0;
 };
 
@@ -40,6 +40,7 @@ class LlmCallStore {
   Result<bool> LockLease(const std::string& run_id, int64_t epoch);
   Result<std::optional<LlmCallRow>> Find(const LlmCallId& id);
   /// Makes or takes over a pending row: which turn it is, counted from 1. Nothing when it is done already.
+  /// Whoever is taken over is charged with what it had reserved, until its own settlement comes.
   Result<std::optional<int64_t>> Begin(const LlmCallId& id, std::chrono::milliseconds timeout,
                                        int64_t reserve_tokens, double reserve_usd);
   /// Adds what was spent, once for each `settlement`, and lets go of the reservation, for a pending row that
@@ -50,11 +51,12 @@ class LlmCallStore {
   /// Another `timeout` for a pending row that is still at `turn`.
   Status Renew(const LlmCallId& id, int64_t turn, std::chrono::milliseconds timeout);
   /// Adds what was spent, once for each `settlement`; the first answer stays.
-  Status Complete(const LlmCallId& id, const std::string& settlement, const std::string& model,
+  Status Complete(const LlmCallId& id, int64_t turn, const std::string& settlement, const std::string& model,
                   const std::shared_ptr<const nlohmann::json>& answer, const LlmSpending& spent);
   /// Adds what was spent, likewise; the row fails only while it is pending and at `turn`.
   Status FailPending(const LlmCallId& id, int64_t turn, const std::string& settlement,
                      const std::string& error, const LlmSpending& spent);
+  /// With what calls had reserved whose maker is not heard of any more.
   Result<LlmSpending> Spending(const std::string& run_id);
 
  private:

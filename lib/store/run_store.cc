@@ -16,10 +16,13 @@ const std::string kSelectRun =
     "coalesce(h.reason, ''), coalesce(h.message, ''), h.until "
     "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id "
     "LEFT JOIN holds h ON h.run_id = r.run_id "
-    // Not as the run's end wrote it: a call under way then is paid, and recorded, all the same.
+    // Not as the run's end wrote it: a call under way then is paid, and recorded, all the same; so, probably,
+    // is one whose maker died.
     "CROSS JOIN LATERAL (SELECT coalesce(sum(c.tokens_in), 0)::bigint tokens_in, "
-    "coalesce(sum(c.tokens_out), 0)::bigint tokens_out, coalesce(sum(c.cost_usd), 0) cost_usd, "
-    "coalesce(sum(c.paid_calls), 0)::bigint llm_calls FROM llm_calls c WHERE c.run_id = r.run_id) u ";
+    "coalesce(sum(c.tokens_out + c.lost * c.reserve_tokens), 0)::bigint tokens_out, "
+    "coalesce(sum(c.cost_usd + c.lost * c.reserve_usd), 0) cost_usd, "
+    "coalesce(sum(c.paid_calls + c.lost), 0)::bigint llm_calls FROM (SELECT *, "
+    "(state = 'pending' AND expires <= now())::int lost FROM llm_calls) c WHERE c.run_id = r.run_id) u ";
 
 RunRow ReadRun(const Row& row) {
   RunRow run;

@@ -48,6 +48,17 @@ Outcome<void> RecordApproval(RunFolder& folder, const api::Checkpoint& checkpoin
   return folder.PutArtifact("gate.json", *gate, std::move(stop));
 }
 
+/// What people are shown is what a decision would be about: an attempt that died may have put up a change
+/// that no checkpoint knows. The record is asked, not the volume, which hears of it later.
+Outcome<void> ShowCheckpoint(RunFolder& folder, RunApi& api, const api::Checkpoint& checkpoint,
+                             const std::stop_token& stop) {
+  const auto shown = api.GetArtifact("patch.diff", stop);
+  if (!shown && shown.error().code != ErrorCode::kNotFound)
+    return FaultUnexpected(FaultOf(FaultSource::kRunApi, shown.error()));
+  if ((shown ? *shown : std::string()) == checkpoint.patch) return {};
+  return folder.PutArtifact("patch.diff", checkpoint.patch, stop);
+}
+
 /// A stop token of its own for the last words, which the run's own stop must not cut off.
 class Goodbye {
  public:
@@ -138,7 +149,10 @@ Outcome<api::FinishReport> Engine::WalkAndDeliver(const api::ClaimResponse& clai
                                           {"next", checkpoint.next_node}});
     YBIS_PASS(RecordApproval(folder, checkpoint, stop));
   }
-  if (claim.checkpoint) known_ = ReportOf({}, checkpoint);
+  if (claim.checkpoint) {
+    known_ = ReportOf({}, checkpoint);
+    YBIS_PASS(ShowCheckpoint(folder, api_, *claim.checkpoint, stop));
+  }
   const bool walked = checkpoint.next_node.empty();
   if (walked && Conclude(claim.order, checkpoint).kind != Conclusion::Kind::kDeliver) {
     return Close(claim.order, checkpoint, nullptr, journal);
@@ -151,9 +165,6 @@ Outcome<api::FinishReport> Engine::WalkAndDeliver(const api::ClaimResponse& clai
       fmt::format("worktree of {} made", workspace->tree().base_commit()),
       {{"commit", workspace->tree().base_commit()}, {"branch", workspace->tree().branch()}}, stop));
   YBIS_PASS(TellSync(workspace->sync(), workspace->tree().base_commit(), journal, stop));
-  if (BeginsInTheMiddle(claim)) {
-    YBIS_PASS(folder.PutArtifact("patch.diff", claim.checkpoint->patch, stop));
-  }
   Walk walk({.order = claim.order,
              .api = api_,
              .commands = commands_,

@@ -26,6 +26,7 @@ class FakeCallRecords final : public control::CallRecords {
     std::set<std::string> settled;  ///< ids: what is told twice counts once
     int outages = 0;                ///< so many writes of an end are heard, but their caller is not told
     std::vector<control::LlmBudget> budgets;
+    std::vector<control::LlmSettlement> settlements;
     int64_t epoch = 1;
     int in_progress_answers = 0;
     int renewals = 0;
@@ -123,6 +124,7 @@ class FakeCallRecords final : public control::CallRecords {
     return {};
   }
   static void Settle(State& state, const control::LlmSettlement& settlement) {
+    state.settlements.push_back(settlement);
     if (state.settled.insert(settlement.id).second) Add(state.usage, settlement.spent);
   }
   static Status Outage(State& state) {

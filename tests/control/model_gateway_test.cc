@@ -120,6 +120,20 @@ TEST_F(ModelGatewayTest, PaysOnceForTheSameRequestAtTheSameTime) {
   EXPECT_GT(records_.Lock()->in_progress_answers, 0);
 }
 
+TEST_F(ModelGatewayTest, EachSettlementSaysWhatWasReservedForItsAsk) {
+  Add("main", {Says("nonsense"), Says(R"({"steps": []})")});
+  Build();
+  ASSERT_TRUE(Call(SchemaRequest()));
+  auto state = records_.Lock();
+  ASSERT_EQ(state->budgets.size(), 2u);
+  ASSERT_EQ(state->settlements.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_GT(state->settlements[i].reserved_tokens, 0);
+    EXPECT_EQ(state->settlements[i].reserved_tokens, state->budgets[i].reserve_tokens) << i;
+    EXPECT_EQ(state->settlements[i].reserved_usd, state->budgets[i].reserve_cost_usd) << i;
+  }
+}
+
 TEST_F(ModelGatewayTest, AsksAgainWithWhatWasWrong) {
   FakeProvider& model =
       Add("main", {Says("nonsense"), Says(R"({"step": 1})"), Says("```json\n{\"steps\": []}\n```")});

@@ -85,7 +85,7 @@ class FakeModels final : public ModelCalls {
 
 class FakeAuth final : public RunAuthenticator {
  public:
-  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id,
+  Result<AuthVerdict> Authenticate(std::string_view token, const std::string& run_id, const std::string&,
                                    std::stop_token) override {
     if (token == "unknowable") return Fail(ErrorCode::kUnavailable, "the API server is away");
     if (token != "good") return AuthVerdict{Kind::kUnauthenticated, {}, "not known"};
@@ -196,6 +196,42 @@ TEST_F(RunApiTest, NamesWhatIsWrongWithABody) {
   EXPECT_EQ(wrong.status, 400);
   EXPECT_THAT(wrong.body, HasSubstr("epoch"));
   EXPECT_EQ(Send("POST", "run-1/heartbeat", std::string(2'000'000, ' ')).status, 413);
+}
+
+std::string ManyValues(const std::string& before, int count) {
+  std::string body = before + "[{}";
+  for (int i = 1; i < count; ++i) body += ",{}";
+  return body + "]}";
+}
+
+TEST_F(RunApiTest, RefusesMoreValuesThanAMessageNeeds) {
+  const auto heartbeat = Send("POST", "run-1/heartbeat", ManyValues(R"({"epoch": 7, "node": )", 200'000));
+  EXPECT_EQ(heartbeat.status, 400);
+  EXPECT_THAT(heartbeat.body, HasSubstr("more than 1000 values"));
+  const auto model = Send("POST", "run-1/model", ManyValues(R"({"epoch": 7, "messages": )", 200'000));
+  EXPECT_THAT(model.body, HasSubstr("more than 2000 values"));
+  const auto report = Send("POST", "run-1/nodes", ManyValues(R"({"epoch": 7, "input": )", 999'000));
+  EXPECT_THAT(report.body, HasSubstr("more than 50000 values"));
+  EXPECT_THAT(*runs_.notes.Lock(), ::testing::IsEmpty());
+}
+
+TEST_F(RunApiTest, TakesAReportOfManyNodesOutputs) {
+  json report =
+      api::ToJson(api::NodeReport{.epoch = 7, .seq = 1, .node = "n", .type = "passthrough", .outcome = "ok"});
+  report["checkpoint"]["state"] = {{"outputs", json(std::vector<json>(45'000, json::object()))}};
+  EXPECT_EQ(Post("run-1/nodes", report).status, 200);
+}
+
+TEST_F(RunApiTest, CountsWhatABodyTakesInMemory) {
+  http::Router router;
+  AddRunApi(router, api_);
+  http::ServerSettings settings;
+  settings.listen = {{.address = "127.0.0.1"}};
+  settings.max_buffered_bytes = 4 * 1024 * 1024;
+  server_ = std::move(*http::Server::Start(settings, router));
+  EXPECT_EQ(Send("POST", "run-1/nodes", ManyValues(R"({"epoch": 7, "input": )", 20'000)).status, 503);
+  EXPECT_EQ(Send("PUT", "run-1/artifacts/x?epoch=7", std::string(2 * 1024 * 1024, 'x')).status, 503);
+  EXPECT_EQ(Send("PUT", "run-1/artifacts/x?epoch=7", std::string(512 * 1024, 'x')).status, 200);
 }
 
 TEST_F(RunApiTest, KeepsArtifacts) {

@@ -46,8 +46,9 @@ class FakePods final : public PodOwnership {
 
 class PodTokenTest : public ::testing::Test {
  protected:
-  AuthVerdict Ask(const std::string& token, const std::string& run = "run-1") {
-    auto verdict = auth_.Authenticate(token, run, {});
+  AuthVerdict Ask(const std::string& token, const std::string& run = "run-1",
+                  const std::string& peer = "10.0.0.1") {
+    auto verdict = auth_.Authenticate(token, run, peer, {});
     EXPECT_TRUE(verdict);
     return verdict ? *verdict : AuthVerdict();
   }
@@ -115,7 +116,7 @@ TEST_F(PodTokenTest, RemembersRefusalsForSecondsOnly) {
 
 TEST_F(PodTokenTest, RemembersNoFailureToFindOut) {
   reviewer_.down = true;
-  const auto verdict = auth_.Authenticate("aaa.bbb.ccc", "run-1", {});
+  const auto verdict = auth_.Authenticate("aaa.bbb.ccc", "run-1", "10.0.0.1", {});
   ASSERT_FALSE(verdict);
   EXPECT_EQ(verdict.error().code, ErrorCode::kUnavailable);
   EXPECT_TRUE(verdict.error().retryable);
@@ -132,12 +133,32 @@ TEST_F(PodTokenTest, RemembersABoundedNumber) {
   EXPECT_EQ(reviewer_.reviews, before + 1);
 }
 
+TEST_F(PodTokenTest, ReviewsMadeUpTokensOfAPeerAtABoundedRate) {
+  const auto made_up = [](int i) { return fmt::format("a{}.b.c", i); };
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(Ask(made_up(i)).kind, Kind::kUnauthenticated);
+  const auto refused = auth_.Authenticate(made_up(64), "run-1", "10.0.0.1", {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(reviewer_.reviews, 64);
+  EXPECT_EQ(Ask("aaa.bbb.ccc", "run-1", "10.0.0.2").kind, Kind::kAllowed) << "others are asked about";
+  clock_.Advance(seconds(1));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Ask(made_up(100 + i)).kind, Kind::kUnauthenticated);
+  EXPECT_FALSE(auth_.Authenticate(made_up(104), "run-1", "10.0.0.1", {}));
+}
+
+TEST_F(PodTokenTest, GoodTokensOfOneAddressAreNotBounded) {
+  for (int i = 0; i < 200; ++i) {
+    pods_.run = fmt::format("run-{}", i);
+    EXPECT_EQ(Ask("aaa.bbb.ccc", pods_.run).kind, Kind::kAllowed) << i;
+  }
+}
+
 TEST(LocalTokens, HoldForTheirRunAlone) {
   LocalTokens tokens;
   const std::string first = tokens.Issue("run-1");
   const std::string second = tokens.Issue("run-2");
   const auto kind = [&](const std::string& token, const std::string& run) {
-    return tokens.Authenticate(token, run, {})->kind;
+    return tokens.Authenticate(token, run, "unix", {})->kind;
   };
   EXPECT_EQ(kind(first, "run-1"), Kind::kAllowed);
   EXPECT_EQ(kind(first, "run-2"), Kind::kForbidden);

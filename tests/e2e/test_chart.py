@@ -134,6 +134,20 @@ def test_all_objects_bear_the_usual_labels():
         assert inner is None or names <= set(inner["metadata"]["labels"]), o["kind"]
 
 
+def operator_ingress(*argv):
+    return next(o["spec"]["ingress"] for o in rendered("NetworkPolicy", *argv) if o["metadata"]["name"] == "ybis-operator")
+
+
+def test_the_operator_is_reached_by_runners_and_the_api_server():
+    def ways(*argv):
+        return [rule.get("from") for rule in operator_ingress(*argv) if rule["ports"][0]["port"] == 8443]
+
+    runners, anybody = ways()
+    assert runners[0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "runner" and anybody is None
+    assert ways("--set", "recordApi.enabled=false") == [runners]
+    assert ways("--set", "networkPolicy.apiServer.cidrs={192.0.2.0/24}")[1] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+
+
 def test_secrets_with_any_name_are_mounted():
     names = ["model.keys", "k" * 200]
     pod = rendered("Deployment", "--set", "secretMounts={%s}" % ",".join(names))[0]["spec"]["template"]["spec"]

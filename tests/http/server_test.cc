@@ -247,6 +247,17 @@ TEST_F(ServerTest, BoundsTheBodiesInMemory) {
               StartsWith("HTTP/1.1 200"));
 }
 
+TEST_F(ServerTest, CountsWhatARouteMakesOfABody) {
+  settings_.max_buffered_bytes = 1000;
+  router_.Add("POST", "/parsed", [](const Request&, std::stop_token) { return TextResponse("in"); },
+              {.memory = [](size_t body) { return 10 * body; }});
+  Start();
+  EXPECT_THAT(Ask("POST /parsed HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n"),
+              StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(Ask("POST /parsed HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"),
+              StartsWith("HTTP/1.1 200"));
+}
+
 TEST_F(ServerTest, GivesUpOnSlowHeaders) {
   Start();
   RawClient client = Connect();
@@ -304,6 +315,70 @@ TEST_F(ServerTest, ServesBesideAThousandIdleConnections) {
   EXPECT_THAT(Ask("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200"));
   EXPECT_LT(SteadyClock::now() - began, seconds(1));
   EXPECT_LE(server_->Connections(), 801u);
+}
+
+TEST_F(ServerTest, WhoNeverEndsItsHeadMakesRoom) {
+  settings_.max_connections = 8;
+  settings_.header_timeout = settings_.idle_timeout = seconds(60);
+  Start();
+  std::vector<RawClient> slow;
+  for (int i = 0; i < 8; ++i) {
+    slow.push_back(Connect());
+    slow.back().Send("GET /hello HTTP/1.1\r\nHo");
+  }
+  std::this_thread::sleep_for(milliseconds(100));
+  RawClient client = Connect();
+  client.Send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("hello 127", seconds(1)), StartsWith("HTTP/1.1 200"));
+  EXPECT_LE(server_->Connections(), 8u);
+}
+
+TEST_F(ServerTest, WhoIsAtWorkMakesNoRoom) {
+  settings_.max_connections = 2;
+  Start();
+  std::vector<RawClient> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.push_back(Connect());
+    busy.back().Send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+  }
+  WaitUntilWaiting(2);
+  EXPECT_EQ(Ask("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "");
+  OpenGate();
+  for (RawClient& client : busy) EXPECT_THAT(client.ReadUntil("opened"), HasSubstr("opened"));
+}
+
+TEST_F(ServerTest, APeersStrangersMakeRoomForOneAnotherAlone) {
+  settings_.max_strangers_per_peer = 4;
+  settings_.header_timeout = settings_.idle_timeout = seconds(60);
+  Start();
+  RawClient known = Connect();
+  known.Send("POST /guarded HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_THAT(known.ReadUntil("in"), HasSubstr("200 OK"));
+  std::vector<RawClient> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(Connect());
+  EXPECT_TRUE(silent.front().ReadAll().empty() && silent.front().closed());
+  EXPECT_EQ(server_->Connections(), 5u);
+  known.Send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(known.ReadUntil("hello 127"), HasSubstr("hello 127"));
+}
+
+TEST_F(ServerTest, ChecksOfHeadsKeepNobodyElseWaiting) {
+  settings_.workers = settings_.check_workers = 1;
+  router_.Add("POST", "/checked", [](const Request&, std::stop_token) { return TextResponse("in"); },
+              {.head_check = [this](const Request&, std::stop_token stop) {
+                auto gate = gate_.Lock();
+                ++gate->waiting;
+                gate_.NotifyAll();
+                gate_.Wait(gate, stop, [](const Gate& now) { return now.open; });
+                return std::optional<Response>();
+              }});
+  Start();
+  RawClient checked = Connect();
+  checked.Send("POST /checked HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+  WaitUntilWaiting(1);
+  EXPECT_THAT(Ask("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+  OpenGate();
+  EXPECT_THAT(checked.ReadUntil("in"), HasSubstr("200 OK"));
 }
 
 TEST_F(ServerTest, LongRequestsDoNotStarveShortOnes) {

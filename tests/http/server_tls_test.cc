@@ -30,15 +30,14 @@ Identity MakeIdentity() {
 
 class ServerTlsTest : public ::testing::Test {
  protected:
-  ServerTlsTest() {
+  ServerTlsTest() { Start({.header_timeout = milliseconds(300)}); }
+  void Start(ServerSettings settings) {
     Router router;
     router.Add("GET", "/hello", [](const Request& request, std::stop_token) {
       return TextResponse(request.peer.tls ? "hello over tls" : "hello");
     });
-    ServerSettings settings;
     settings.listen = {{.address = "127.0.0.1", .tls = true}};
     settings.tls = ServerTls{identity_.server.certificate_pem, identity_.server.key_pem};
-    settings.header_timeout = milliseconds(300);
     auto server = Server::Start(settings, router);
     EXPECT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
@@ -90,6 +89,15 @@ TEST_F(ServerTlsTest, DropsThoseWhoNeverShakeHands) {
   plain.ReadAll(seconds(3));
   EXPECT_TRUE(silent.closed());
   EXPECT_TRUE(plain.closed());
+}
+
+TEST_F(ServerTlsTest, WhoNeverShakesHandsMakesRoom) {
+  Start({.max_connections = 8, .header_timeout = seconds(60)});
+  std::vector<ybis::testing::RawClient> silent;
+  for (int i = 0; i < 8; ++i) silent.emplace_back(server_->Port());
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Get(identity_.authority.certificate_pem));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, seconds(1));
 }
 
 TEST_F(ServerTlsTest, StopsWithConnectionsOpen) {

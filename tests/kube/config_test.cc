@@ -92,6 +92,8 @@ TEST_F(ConfigTest, RefusesWhatIsUnsafeOrUnsupportedByName) {
   ExpectRefused(server_, "    as: admin\n", ErrorCode::kUnsupported, "users[0].user.as");
   ExpectRefused(server_, "    auth-provider: {name: gcp}\n", ErrorCode::kUnsupported, "auth-provider");
   ExpectRefused("    server: http://far.example\n", "    token: t\n", ErrorCode::kUnsupported, "https://");
+  ExpectRefused("    server: http://127.0.0.1.far.example\n", "    token: t\n", ErrorCode::kUnsupported,
+                "https://");
   EXPECT_TRUE(Load(Config(server_ + "    insecure-skip-tls-verify: false\n", "    token: t\n")));
   EXPECT_TRUE(Load(Config("    server: http://127.0.0.1:8001\n", "    token: t\n"))) << "kubectl proxy";
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/digest.h"
+#include "cli/wait_view.h"
 #include "tests/cli/cluster/fake_cluster.h"
 #include "tests/support/temp_dir.h"
 
@@ -272,6 +274,21 @@ TEST_F(OnCluster, WithoutTheRecordSaysSoAndWhatToDo) {
   EXPECT_EQ(backend_->Artifacts(view, {})->at(0).name, "plan.json");
   EXPECT_NE(backend_->Events(view, 0, 1, {}).error().message.find("kubectl -n team events"),
             std::string::npos);
+}
+
+TEST_F(OnCluster, OnlyTheChangeThatWaitsIsShownAsSuch) {
+  json& task = fake_.AddTask("one", "Blocked");
+  task["status"]["result"] = {{"decision", "blocked"}, {"patchDigest", Digest("waits\n")}};
+  const std::string shown = std::string(FakeCluster::kRuns) + "abcd1234-1/artifacts/patch.diff";
+  EXPECT_TRUE(CheckShown(*backend_, Find("one"))) << "what cannot be read is not judged";
+  fake_.texts[shown] = "waits\n";
+  EXPECT_TRUE(CheckShown(*backend_, Find("one")));
+  fake_.texts[shown] = "of an attempt that died\n";
+  const Status other = CheckShown(*backend_, Find("one"));
+  ASSERT_FALSE(other);
+  EXPECT_NE(other.error().message.find("not the change that waits"), std::string::npos);
+  TaskObject("one")["status"]["phase"] = "Running";
+  EXPECT_TRUE(CheckShown(*backend_, Find("one"))) << "a run under way is ahead of its report";
 }
 
 TEST_F(OnCluster, LogsComeFromTheNewestPodElseFromTheRecord) {

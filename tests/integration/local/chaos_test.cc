@@ -157,13 +157,24 @@ void LocalChaos::ExpectFenced() {
 }
 
 /// The one window in which a call is paid twice: its worker dies after the model was asked and before the
-/// answer is on record.
+/// answer is on record. Then the record counts both.
 void LocalChaos::ExpectPaidOnce(const ChaosFleet& fleet, int tasks) {
   const auto bill = model_.Bill();
   EXPECT_EQ(bill.size(), static_cast<size_t>(3 * tasks)) << "spec, plan and edits of each";
   EXPECT_EQ(Number("SELECT count(*) FROM llm_calls WHERE state <> 'done'"), 0);
   EXPECT_EQ(Number("SELECT count(*) FROM llm_calls"), 3 * tasks);
-  EXPECT_EQ(Number("SELECT coalesce(sum(llm_calls), 0)::bigint FROM runs"), 3 * tasks);
+  EXPECT_EQ(Number("SELECT coalesce(sum(llm_calls), 0)::bigint FROM runs"),
+            Number("SELECT coalesce(sum(paid_calls), 0)::bigint FROM llm_calls"));
+  EXPECT_EQ(Lines("SELECT run_id || ' ' || node || ' ' || paid_calls || ' of ' || tries FROM llm_calls "
+                  "WHERE paid_calls < 1 OR paid_calls > tries"),
+            "");
+  std::map<std::string, int64_t> billed;
+  for (const auto& [call, paid] : bill)
+    billed[call.substr(0, call.find(' '))] += static_cast<int64_t>(paid.size());
+  for (const auto& [run_id, calls] : billed) {
+    const auto rows = Must(pool_->Execute("SELECT llm_calls FROM runs WHERE run_id = $1", {run_id}, {}));
+    EXPECT_GE(rows[0].Int(0), calls) << "what " << run_id << " has on the model's bill is on record";
+  }
   for (const auto& [call, paid] : bill) {
     for (size_t i = 0; i + 1 < paid.size(); ++i) {
       ++paid_twice_;

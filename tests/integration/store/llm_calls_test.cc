@@ -74,7 +74,7 @@ TEST(LlmCalls, WhoWasTakenOverChangesNothingButTheCost) {
   const std::string run_id = Dispatched(world, "t");
   const int64_t epoch = Claimed(world, run_id);
   const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
-  const control::LlmBudget budget{1000, 0, 600, 0};
+  const control::LlmBudget budget{1200, 0, 600, 0};
   const auto first = world.calls.Begin(run_id, epoch, key, budget, 1ms, {});
   YBIS_ASSERT_OK(first);
   std::this_thread::sleep_for(5ms);
@@ -82,7 +82,8 @@ TEST(LlmCalls, WhoWasTakenOverChangesNothingButTheCost) {
   YBIS_ASSERT_OK(second);
   EXPECT_NE(first->turn, second->turn);
   // Neither its failure nor its renewal touches what is another's now.
-  YBIS_ASSERT_OK(world.calls.FailCall(run_id, key, {"s1", first->turn, {7, 3, 0, 1}}, "too late", {}));
+  YBIS_ASSERT_OK(
+      world.calls.FailCall(run_id, key, {"s1", first->turn, {7, 3, 0, 1}, 600, 0}, "too late", {}));
   YBIS_ASSERT_OK(world.calls.Renew(run_id, key, first->turn, 10min, {}));
   EXPECT_EQ(world.calls.RunUsage(run_id, {})->tokens_in, 7);
   YBIS_EXPECT_CODE(world.calls.Begin(run_id, epoch, {"planner", 1, 1, "sha256:2"}, budget, 10s, {}),
@@ -91,6 +92,55 @@ TEST(LlmCalls, WhoWasTakenOverChangesNothingButTheCost) {
             control::LlmCallState::kInProgress);
   std::this_thread::sleep_for(250ms);
   EXPECT_EQ(world.calls.Begin(run_id, epoch, key, {}, 10s, {})->state, control::LlmCallState::kNew);
+}
+
+TEST(LlmCalls, WhoeverIsNotHeardOfAnyMoreIsChargedAtItsMost) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  const control::LlmBudget budget{1000, 10, 100, 0.5};
+  const auto begin = [&](std::chrono::milliseconds timeout) {
+    return world.calls.Begin(run_id, epoch, key, budget, timeout, {});
+  };
+  YBIS_ASSERT_OK(begin(1ms));
+  std::this_thread::sleep_for(5ms);
+  const auto expect_lost = [&](int64_t turns) {
+    const auto usage = world.calls.RunUsage(run_id, {});
+    EXPECT_EQ(usage->tokens_out, 100 * turns);
+    EXPECT_NEAR(usage->cost_usd, 0.5 * static_cast<double>(turns), 1e-9);
+    EXPECT_EQ(usage->llm_calls, turns);
+    EXPECT_EQ(world.ledger.GetRun(run_id, {})->usage.tokens_out, 100 * turns);
+  };
+  expect_lost(1);
+  YBIS_ASSERT_OK(begin(1ms));
+  std::this_thread::sleep_for(5ms);
+  expect_lost(2);
+  const auto third = begin(10s);
+  YBIS_ASSERT_OK(third);
+  expect_lost(2);
+  // The first was only slow: what it has spent takes the place of what it was charged with, told twice too.
+  api::ModelResponse answer;
+  const control::LlmSettlement late{"s1", 1, {10, 5, 0.25, 1}, 100, 0.5};
+  for (int i = 0; i < 2; ++i) YBIS_ASSERT_OK(world.calls.Complete(run_id, key, late, answer, {}));
+  YBIS_ASSERT_OK(
+      world.calls.Complete(run_id, key, {"s3", third->turn, {10, 5, 0.25, 1}, 100, 0.5}, answer, {}));
+  const auto usage = world.calls.RunUsage(run_id, {});
+  EXPECT_EQ(usage->tokens_in, 20);
+  EXPECT_EQ(usage->tokens_out, 110);
+  EXPECT_NEAR(usage->cost_usd, 1.0, 1e-9);
+  EXPECT_EQ(usage->llm_calls, 3);
+}
+
+TEST(LlmCalls, WhatWasLostLeavesLessRoom) {
+  World world(Server().NewDatabase());
+  const std::string run_id = Dispatched(world, "t");
+  const int64_t epoch = Claimed(world, run_id);
+  const control::LlmCallKey key{"planner", 1, 0, "sha256:1"};
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {1000, 0, 600, 0}, 1ms, {}));
+  std::this_thread::sleep_for(5ms);
+  YBIS_EXPECT_CODE(world.calls.Begin(run_id, epoch, key, {1000, 0, 600, 0}, 10s, {}), kExhausted);
+  YBIS_ASSERT_OK(world.calls.Begin(run_id, epoch, key, {1000, 0, 400, 0}, 10s, {}));
 }
 
 TEST(LlmCalls, WhatIsToldTwiceCountsOnce) {

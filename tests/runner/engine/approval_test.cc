@@ -56,6 +56,24 @@ class ApprovalTest : public EngineTest {
   }
 };
 
+TEST_F(ApprovalTest, PeopleAreShownTheCheckpointsChangeWhateverADeadAttemptPutUp) {
+  Block();
+  const std::string patch = core_.checkpoint.value().patch;
+  core_.Decide(DecisionKind::kApprove);
+  core_.artifacts["patch.diff"] = "what was uploaded by an edit that no report followed\n";
+  EXPECT_EQ(RunOnce(), ExitCode::kDone);
+  EXPECT_EQ(core_.artifacts.at("patch.diff"), patch);
+}
+
+TEST_F(ApprovalTest, WhatWasPutUpBeforeAnythingWasChangedIsTakenBack) {
+  UseHumanApproval();
+  core_.checkpoint =
+      api::Checkpoint{.seq = 1, .next_node = "ask", .state = std::make_shared<const json>(json::object())};
+  core_.artifacts["patch.diff"] = "left\n";
+  RunOnce();
+  EXPECT_EQ(core_.artifacts.at("patch.diff"), "");
+}
+
 TEST_F(ApprovalTest, AnApprovedChangeIsDeliveredFromAFreshVolume) {
   Block();
   const json before = Gate();
