@@ -1,4 +1,6 @@
 // ybis run: one task in the foreground.
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -253,6 +255,18 @@ class Follower {
   int64_t seen_ = 0;
 };
 
+std::string WaitingText(const std::vector<std::string>& in_the_way) {
+  constexpr size_t kNamed = 3;
+  const size_t named = std::min(in_the_way.size(), kNamed);
+  std::string runs = fmt::format(
+      "{}", fmt::join(in_the_way.begin(), in_the_way.begin() + static_cast<ptrdiff_t>(named), ", "));
+  if (in_the_way.size() > named) runs += fmt::format(" and {} more", in_the_way.size() - named);
+  return fmt::format(
+      "waiting for {}: as many runs as the limits allow are under way (limits.maxRuns, "
+      "limits.maxRunsPerRepositoryBranch)",
+      runs);
+}
+
 int Walk(Context& context, Session& session, const control::Config& config, const RunRecord& run,
          std::filesystem::path runner, std::stop_token stop) {
   auto worker = Worker::Make(session, config, {.count = 1, .runner = std::move(runner)});
@@ -266,10 +280,8 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
                              run.task_uid.substr(0, 8), run.run_id, graph->name, spec->repository.url)
               << std::endl;
   Sync<std::optional<Status>> walked;
-  const auto waiting = [&context] {
-    context.err << "waiting: as many runs as the limits allow are under way (limits.maxRuns, "
-                   "limits.maxRunsPerRepositoryBranch)"
-                << std::endl;
+  const auto waiting = [&context](const std::vector<std::string>& in_the_way) {
+    context.err << WaitingText(in_the_way) << std::endl;
   };
   LinkedStop walking(std::move(stop));
   const std::jthread walk([&] {

@@ -21,6 +21,8 @@ namespace {
 
 constexpr int kLeaseLost = 30;  // runner/engine/exit_code.h
 constexpr Duration kKeepTime = 10s;
+constexpr Duration kCleanTime = 1h;
+constexpr std::chrono::seconds kAbandoned{2};  // a worker with room takes a run up at once
 constexpr Duration kFirstBackoff = 1s;
 constexpr Duration kLongestBackoff = 30s;
 
@@ -185,22 +187,32 @@ void Worker::Serve(std::stop_token stop) {
   for (auto& [run_id, thread] : running) thread.request_stop();
 }
 
-Status Worker::WalkOne(const std::string& run_id, const std::function<void()>& waiting,
-                       std::stop_token stop) {
+Status Worker::WalkOne(const std::string& run_id, const OnWaiting& waiting, std::stop_token stop) {
+  const Status walked = WalkInTurn(run_id, waiting, std::move(stop));
+  // Nobody may come for it for a week: it takes no place meanwhile, and no time of its own.
+  const Status put = queue_.PutBack({run_id}, 0s);
+  return walked ? put : walked;
+}
+
+Status Worker::WalkInTurn(const std::string& run_id, const OnWaiting& waiting, std::stop_token stop) {
+  CleanUpOld(stop);
   ReturnLost(stop);
   const control::WatchdogThread watchdog(session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds));
-  for (bool told = false; !stop.stop_requested(); told = true) {
-    YBIS_ASSIGN(const bool admitted, queue_.AdmitRun(run_id));
+  bool told = false;
+  while (!stop.stop_requested()) {
+    YBIS_ASSIGN(const auto in_the_way, queue_.AdmitRun(run_id));
     YBIS_ASSIGN(const RunRecord run, core_->ledger().GetRun(run_id, stop));
     if (IsOver(run)) return {};
-    if (admitted) {
+    if (in_the_way.empty()) {
       YBIS_ASSIGN(const bool mine, pick_ups_.TakeRun(run_id, stop));
       if (mine) {
         Supervise(run_id, stop);
         continue;
       }
     }
-    if (!admitted && !told) waiting();
+    // What a killed worker or command left, where no worker is to take it up.
+    YBIS_TRY(queue_.PutBack(in_the_way, kAbandoned));
+    if (!in_the_way.empty() && !std::exchange(told, true)) waiting(in_the_way);
     SystemClock().SleepFor(500ms, stop);
     ReturnLost(stop);
   }

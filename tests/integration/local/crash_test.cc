@@ -93,6 +93,53 @@ TEST_F(LocalCrash, ATerminatedWorkerGivesItsRunBackAtOnce) {
   ExpectDelivered("term", repository);
 }
 
+TEST_F(LocalCrash, AStoppedRunMakesWayAndGoesOnWhereItStood) {
+  const std::string repository = CreateSlow("stopped");
+  {
+    Background run(machine_.Command({"run", "stopped"}), machine_.env(), machine_.path() / "run.log");
+    ASSERT_TRUE(machine_.WaitNode("stopped", "verify")) << machine_.Task("stopped").dump(2);
+    run.Signal(SIGINT);
+    EXPECT_EQ(run.Wait(30s), 130);
+  }
+  EXPECT_EQ(machine_.Ybis({"worker", "status", "-o", "name"}).output, "") << "it holds no place";
+  const auto other = machine_.Ybis({"run", Example("hello"), "--name", "other", "--repo", repository});
+  EXPECT_EQ(other.exit_code, 0) << other.output << other.error_output;
+  EXPECT_EQ(other.error_output.find("waiting"), std::string::npos) << other.error_output;
+  const auto again = machine_.Ybis({"run", "stopped"});
+  EXPECT_EQ(again.exit_code, 0) << again.output << again.error_output;
+  const json status = machine_.Task("stopped")["status"];
+  EXPECT_EQ(status["run"]["attempt"], 2);
+  EXPECT_EQ(status["usage"]["llmCalls"], 3) << "nothing was asked twice";
+}
+
+TEST_F(LocalCrash, AStoppedCommandsRunIsALivingWorkersAtOnce) {
+  const std::string repository = CreateSlow("handed");
+  Background run(machine_.Command({"run", "handed"}), machine_.env(), machine_.path() / "run.log");
+  ASSERT_TRUE(machine_.WaitNode("handed", "verify")) << machine_.Task("handed").dump(2);
+  Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
+  run.Signal(SIGINT);
+  EXPECT_EQ(run.Wait(30s), 130);
+  ExpectDelivered("handed", repository);
+  EXPECT_EQ(machine_.Task("handed")["status"]["run"]["attempt"], 2);
+}
+
+TEST_F(LocalCrash, AKilledCommandsRunMakesWayForTheNext) {
+  const std::string repository = CreateSlow("killed");
+  {
+    Background run(machine_.Command({"run", "killed"}), machine_.env(), machine_.path() / "run.log");
+    ASSERT_TRUE(machine_.WaitNode("killed", "verify")) << machine_.Task("killed").dump(2);
+    run.Signal(SIGKILL);
+    run.Wait(5s);
+  }
+  const auto other = machine_.Ybis({"run", Example("hello"), "--name", "other", "--repo", repository});
+  EXPECT_EQ(other.exit_code, 0) << other.output << other.error_output;
+  EXPECT_NE(other.error_output.find("waiting for " + RunId("killed") + ":"), std::string::npos)
+      << other.error_output;
+  const auto again = machine_.Ybis({"run", "killed"});
+  EXPECT_EQ(again.exit_code, 0) << again.output << again.error_output;
+  EXPECT_EQ(machine_.Task("killed")["status"]["usage"]["llmCalls"], 3) << "nothing was asked twice";
+}
+
 TEST_F(LocalCrash, CancelReachesARunThatIsUnderWay) {
   CreateSlow("cancel");
   Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
