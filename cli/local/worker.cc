@@ -164,8 +164,8 @@ void Worker::Serve(std::stop_token stop) {
       session_.database_url(), [this](const std::string&, const std::string&) { Wake(); },
       [this] { Wake(); });
   const control::WatchdogThread watchdog(session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds));
-  CleanUpOld(stop);
   auto next_keep = std::chrono::steady_clock::now();
+  auto next_clean = next_keep;
   while (!stop.stop_requested()) {
     {
       auto walks = walks_.Lock();
@@ -181,6 +181,10 @@ void Worker::Serve(std::stop_token stop) {
       KeepPickUps(stop);
     }
     TakeRuns(stop);
+    if (std::chrono::steady_clock::now() >= next_clean) {
+      next_clean = std::chrono::steady_clock::now() + kCleanTime;
+      CleanUpOld(stop);
+    }
   }
   std::map<std::string, std::jthread> running = std::exchange(walks_.Lock()->running, {});
   log::Info("stopping: runners give their runs back", {{"runs", running.size()}});
@@ -313,7 +317,9 @@ void Worker::CleanUpOld(std::stop_token stop) {
   for (const auto& folder : fs::directory_iterator(session_.folders().Runs(), ignored)) {
     if (InTheWay(folder.path()).empty()) continue;
     const auto run = core_->ledger().GetRun(folder.path().filename(), stop);
-    if (run) CleanUp(*run);
+    if (!run || !control::IsTerminal(run->state)) continue;
+    KeepJournal(run->run_id);
+    CleanUp(*run);
   }
 }
 

@@ -68,7 +68,7 @@ class Worker {
   void GiveUp(const std::string& run_id, const api::Failure& failure);
   void KeepJournal(const std::string& run_id);
   void CleanUp(const control::RunRecord& run);
-  /// The same for runs whose worker was killed before it could.
+  /// Journal and folder of runs that ended without a worker here: while they waited, or it was killed.
   void CleanUpOld(std::stop_token stop);
 
   Session& session_;
