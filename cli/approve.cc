@@ -36,6 +36,7 @@ Result<Facts> Gather(const Options& options) {
   Facts facts;
   YBIS_ASSIGN(facts.found, OpenTask(options.backend, options.id, {}));
   const TaskView& task = facts.found.task;
+  YBIS_TRY(CheckNewest(task, ErrorCode::kConflict));
   YBIS_ASSIGN(auto wait, facts.found.backend->WaitOf(task, {}));
   if (!wait) {
     return Fail(ErrorCode::kConflict, fmt::format("run {} of task {} is {}: it waits for nobody",
@@ -154,9 +155,9 @@ std::shared_ptr<Options> OptionsFor(DecisionKind kind) {
 }
 
 constexpr const char* kCodes =
-    "Exit codes: 0 decided or counted, 5 nothing was decided (nothing waits, something else waits by now, or "
-    "it "
-    "may not be decided like this), 1 failed or answered no, 2 wrong usage, 3 no such task.\n\n";
+    "Exit codes: 0 decided or counted, 5 nothing was decided (nothing waits, something else waits by now, "
+    "the run named is not the newest, or it may not be decided like this), 1 failed or answered no, "
+    "2 wrong usage, 3 no such task.\n\n";
 
 }  // namespace
 

@@ -25,6 +25,8 @@ int Cancel(Context& context, const Options& options) {
   const auto found = OpenTask(options.backend, options.id, {});
   if (!found) return Explain(context, found.error());
   const TaskView& task = found->task;
+  if (const Status newest = CheckNewest(task, ErrorCode::kInvalid); !newest)
+    return Explain(context, newest.error());
   if (task.current && IsTerminal(task.status.phase)) {
     return Tell(context, options, task,
                 fmt::format("run {} of task {} is over already: {}", task.run_id(), task.name,

@@ -68,15 +68,26 @@ Error NoFile(const Options& options, Error error) {
   return error;
 }
 
+/// The task that is there.
+Result<control::TaskSummary> FindHere(const Options& options, Session& session) {
+  auto task = control::TaskCatalog(session.pool()).Find(kLocalNamespace, options.what, {});
+  if (!task) return Fail(NoFile(options, task.error()));
+  const bool a_run = RunNumber(options.what, task->uid, task->runs) > 0;
+  if (a_run && options.what != task->run_id) {
+    return Fail(ErrorCode::kInvalid, fmt::format("run {} of task {} is not its newest, which is {}",
+                                                 options.what, task->name, task->run_id));
+  }
+  return task;
+}
+
 /// What a run of the task would be that is there: as the newest one was ordered, by another workflow if
 /// asked.
 Result<Rehearsal> RehearseKnown(const Options& options, Session& session) {
   control::TaskCatalog catalog(session.pool());
-  const auto task = catalog.Find(kLocalNamespace, options.what, {});
-  if (!task) return Fail(NoFile(options, task.error()));
-  Rehearsal rehearsal{task->name, {}, {}};
-  YBIS_ASSIGN(rehearsal.spec, control::RunLedger(session.pool()).RunSpec(task->run_id, {}));
-  YBIS_ASSIGN(rehearsal.workflow, options.task.workflow.empty() ? catalog.RunWorkflow(task->run_id, {})
+  YBIS_ASSIGN(const auto task, FindHere(options, session));
+  Rehearsal rehearsal{task.name, {}, {}};
+  YBIS_ASSIGN(rehearsal.spec, control::RunLedger(session.pool()).RunSpec(task.run_id, {}));
+  YBIS_ASSIGN(rehearsal.workflow, options.task.workflow.empty() ? catalog.RunWorkflow(task.run_id, {})
                                                                 : FindWorkflow(options.task.workflow));
   return rehearsal;
 }
@@ -169,20 +180,19 @@ Result<RunRecord> RunAgain(const Options& options, Session& session, const contr
 /// The newest run of a task that is there; a new one when it is over and --workflow asks for it.
 Result<RunRecord> FindKnown(const Options& options, Session& session, const control::Config& config) {
   control::TaskCatalog catalog(session.pool());
-  const auto task = catalog.Find(kLocalNamespace, options.what, {});
-  if (!task) return Fail(NoFile(options, task.error()));
-  YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task->run_id, {}));
-  if (run.state == control::RunState::kBlocked) return Waits(run.run_id, task->name, {});
+  YBIS_ASSIGN(const auto task, FindHere(options, session));
+  YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task.run_id, {}));
+  if (run.state == control::RunState::kBlocked) return Waits(run.run_id, task.name, {});
   const std::string& wanted = options.task.workflow;
   if (control::IsTerminal(run.state)) {
-    if (wanted.empty()) return IsOverAlready(run.run_id, task->name, ToString(run.state), {});
+    if (wanted.empty()) return IsOverAlready(run.run_id, task.name, ToString(run.state), {});
     return RunAgain(options, session, config, run);
   }
   if (wanted.empty()) return run;
   YBIS_ASSIGN(const api::WorkflowSpec workflow, FindWorkflow(wanted));
   YBIS_ASSIGN(const api::WorkflowSpec walks, catalog.RunWorkflow(run.run_id, {}));
   if (workflow.name != walks.name)
-    return OtherWorkflow(run.run_id, task->name, walks.name, "ybis cancel " + task->name);
+    return OtherWorkflow(run.run_id, task.name, walks.name, "ybis cancel " + task.name);
   return run;
 }
 
@@ -312,6 +322,7 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
 Result<TaskView> FindInCluster(const Options& options, ClusterBackend& backend, std::stop_token stop) {
   if (IsNew(options)) return backend.Apply({options.what, options.task}, stop);
   YBIS_ASSIGN(TaskView task, backend.Find(options.what, stop));
+  YBIS_TRY(CheckNewest(task, ErrorCode::kInvalid));
   YBIS_ASSIGN(task, backend.AfterDecisions(std::move(task), stop));
   const std::string& wanted = options.task.workflow;
   if (!IsOver(task)) {

@@ -163,7 +163,7 @@ void PrintStatus(Context& context, const TaskView& task, const std::vector<contr
   if (nodes.empty()) return;
   size_t width = 0;
   for (const auto& node : nodes) width = std::max(width, node.node.size());
-  context.out << "\n";
+  context.out << (task.older_run.empty() ? "\n" : fmt::format("\nNodes of run {}\n", task.older_run));
   for (const auto& node : nodes) context.out << NodeLine(node, width, paint) << "\n";
 }
 

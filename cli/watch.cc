@@ -259,6 +259,8 @@ int Watch(Context& context, const Options& options) {
   }
   const auto found = OpenTask(options.backend, options.id, signals.token());
   if (!found) return Explain(context, found.error());
+  if (const Status newest = CheckNewest(found->task, ErrorCode::kInvalid); !newest)
+    return Explain(context, newest.error());
   return RunView(context, options, *found->backend, found->task).Show(signals.token());
 }
 

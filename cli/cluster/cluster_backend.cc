@@ -231,7 +231,9 @@ Result<json> ClusterBackend::FindObject(const std::string& reference, std::stop_
 
 Result<TaskView> ClusterBackend::Find(const std::string& reference, std::stop_token stop) {
   YBIS_ASSIGN(json object, FindObject(reference, stop));
-  return ViewOf(std::move(object));
+  YBIS_ASSIGN(TaskView view, ViewOf(std::move(object)));
+  KeepOlderRun(view, reference);
+  return view;
 }
 
 Result<std::string> ClusterBackend::Cancel(const TaskView& task, const std::string& reason,
@@ -276,8 +278,9 @@ Result<std::vector<control::JournalEntry>> ClusterBackend::Events(const TaskView
 
 Result<std::vector<api::ArtifactRef>> ClusterBackend::Artifacts(const TaskView& task, std::stop_token stop) {
   auto artifacts = record_.Artifacts(task.run_id(), stop);
-  // The task itself names the standard ones.
-  if (!artifacts && artifacts.error().code == ErrorCode::kUnsupported) return task.status.artifacts;
+  // The task itself names the standard ones of its newest run.
+  if (!artifacts && artifacts.error().code == ErrorCode::kUnsupported && task.older_run.empty())
+    return task.status.artifacts;
   if (!artifacts) return Fail(WithoutRecord(artifacts.error(), {}));
   return artifacts;
 }
@@ -287,7 +290,7 @@ Result<std::string> ClusterBackend::Artifact(const TaskView& task, const std::st
   auto bytes = record_.Artifact(task.run_id(), name, stop);
   if (bytes) return bytes;
   const auto& result = task.status.result;
-  const bool pushed = result && !result->branch.empty();
+  const bool pushed = result && !result->branch.empty() && task.older_run.empty();
   return Fail(WithoutRecord(
       bytes.error(),
       pushed ? fmt::format("the change is on the git host: git fetch {0} {1} && git show FETCH_HEAD",
