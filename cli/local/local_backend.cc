@@ -32,6 +32,15 @@ void CopyFrom(const std::function<void(std::string_view)>& write, const std::fil
   }
 }
 
+/// Of how many attempts of its run a runner's log tells.
+int64_t AttemptsIn(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  int64_t attempts = 0;
+  for (std::string line; std::getline(in, line);)
+    attempts += line.find(R"("msg":"run claimed")") == std::string::npos ? 0 : 1;
+  return attempts;
+}
+
 Result<TaskInput> ReadNewTask(const NewTask& task, const control::Config& config) {
   YBIS_ASSIGN(TaskInput input,
               task.file.empty() ? TaskFromFlags(task.flags) : ReadTaskFile(task.file, task.flags));
@@ -169,15 +178,17 @@ Status LocalBackend::Logs(const TaskView& task, bool follow,
   YBIS_ASSIGN(Session * session, Open(stop));
   control::RunLedger ledger(session->pool());
   const auto file = session->folders().Run(task.run_id()) / "runner.log";
-  if (!std::filesystem::exists(file) && !follow) {
-    YBIS_ASSIGN(const std::string lines, ledger.GetArtifact(task.run_id(), "logs.jsonl", stop));
-    write(lines);
-    return {};
-  }
   for (std::streamoff at = 0;;) {
     YBIS_ASSIGN(const RunRecord run, ledger.GetRun(task.run_id(), {}));
-    CopyFrom(write, file, at);
     const bool over = control::IsTerminal(run.state) || run.state == control::RunState::kBlocked;
+    const bool there = std::filesystem::exists(file);
+    // Another machine's runner told the record alone.
+    if (over ? AttemptsIn(file) < run.attempt : !there && !follow) {
+      const auto lines = ledger.GetArtifact(task.run_id(), "logs.jsonl", stop);
+      if (lines) write(*lines);
+      if (lines || !there) return lines ? Status() : Status(Fail(lines.error()));
+    }
+    CopyFrom(write, file, at);
     if (!follow || over) return {};
     if (!SystemClock().SleepFor(std::chrono::milliseconds(300), stop)) return {};
   }
