@@ -130,10 +130,9 @@ int Show(Context& context, const StatusOptions& options) {
     }
   }
   if (PrintAs(context.out, options.output, standing.value, names)) return kExitOk;
-  if (standing.reachable) {
-    table.Print(context.out);
-  } else {
+  if (!standing.reachable) {
     context.out << standing.heading;
+    return kExitOk;
   }
   return kExitOk;
 }
@@ -178,6 +177,20 @@ int AskForRollback(Context& context, const RollbackOptions& options) {
   return kExitFailed;
 }
 
+Status RefuseUnder(const std::optional<std::string>& live) {
+  if (!live) return {};
+  return Fail(ErrorCode::kConflict,
+              fmt::format("runs are under way ({}): stop the workers (`ybis worker status` shows them), or "
+                          "roll back with --force; nothing was changed",
+                          *live));
+}
+
+/// A run may have been taken up while the backup was made.
+Status CheckLeases(store::Transaction& tx) {
+  YBIS_ASSIGN(const auto live, LockAndFindLease(tx));
+  return RefuseUnder(live);
+}
+
 /// A backup of the database as it is; an empty path when it was never migrated. Refused while runs are under
 /// way: they could write no more.
 Result<std::filesystem::path> SaveBeforeRollback(const OpenDatabase& database, bool force,
@@ -187,13 +200,7 @@ Result<std::filesystem::path> SaveBeforeRollback(const OpenDatabase& database, b
   YBIS_TRY(EndBrokenRestore(site, stop));
   if (!force) {
     YBIS_ASSIGN(const auto live, LiveLease(site.pool, stop));
-    if (live) {
-      return Fail(
-          ErrorCode::kConflict,
-          fmt::format("runs are under way ({}): stop the workers (`ybis worker status` shows them), or "
-                      "roll back with --force; nothing was changed",
-                      *live));
-    }
+    YBIS_TRY(RefuseUnder(live));
   }
   YBIS_ASSIGN(const auto folder, BackupFolder::Open(site.Backups()));
   const CreateRequest request{.configs = false, .index = false, .safety = true};
@@ -217,7 +224,9 @@ int Rollback(Context& context, const RollbackOptions& options) {
     context.err
         << "note: the next command of this version of ybis applies them to the private server again\n";
   }
-  return Report(context, store::Migrator(*database->pool).Down(options.count, signals.token()), "undone");
+  const store::Migrator::MayUndo check = options.force ? nullptr : CheckLeases;
+  return Report(context, store::Migrator(*database->pool).Down(options.count, signals.token(), check),
+                "undone");
 }
 
 using Action = int (*)(Context&, const BackendOptions&);

@@ -1,9 +1,12 @@
 // ybis db rollback: asked, refused under runs, and never without a way back.
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "store/migrations.h"
+#include "store/system_journal.h"
 #include "tests/integration/backup/fixture.h"
 #include "tests/integration/local/machine.h"
 
