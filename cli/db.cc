@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "store/migrations.h"
+#include "store/system_journal.h"
 
 namespace ybis::cli {
 namespace {
@@ -109,14 +110,23 @@ Standing StandingOf(const DatabasePlace& place) {
   return {{{"state", state}, {"folder", folder}}, fmt::format("database: {} ({})\n", state, folder), false};
 }
 
+constexpr int64_t kNewestEvents = 100;
+
+/// What happened to the database as a whole, oldest first.
+Result<std::vector<store::SystemEvent>> EventsOf(store::Pool& pool) {
+  return pool.Transact([](store::Transaction& tx) { return store::SystemJournal(tx).Newest(kNewestEvents); },
+                       std::stop_token{}, store::InDoubt::kRepeat);
+}
+
 int Show(Context& context, const StatusOptions& options) {
   if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
     return Explain(context, backend.error());
   Standing standing = StandingOf(PlaceOf(options.backend, ThisEnvironment()));
   std::vector<std::string> names;
-  Table table({"VERSION", "NAME", "APPLIED"});
+  Table table({"VERSION", "NAME", "APPLIED"}), journal({"TIME", "EVENT", "WHAT"});
+  const bool wide = options.output == "wide";
   if (standing.reachable) {
-    if (options.output == "table") context.out << standing.heading << "\n";
+    if (wide || options.output == "table") context.out << standing.heading << "\n";
     const auto database = OpenAny(options.backend, {});
     if (!database) return Explain(context, database.error());
     const auto state = store::Migrator(*database->pool).State({});
@@ -128,12 +138,21 @@ int Show(Context& context, const StatusOptions& options) {
       standing.value["migrations"].push_back(
           {{"version", migration.version}, {"name", migration.name}, {"applied", applied}});
     }
+    const auto events = EventsOf(*database->pool);
+    if (!events) return Explain(context, events.error());
+    for (const store::SystemEvent& event : *events) {
+      journal.Add({FormatRfc3339(event.at), event.type, OneLine(event.message, 200)});
+      standing.value["journal"].push_back(
+          {{"time", FormatRfc3339(event.at)}, {"type", event.type}, {"message", event.message}});
+    }
   }
   if (PrintAs(context.out, options.output, standing.value, names)) return kExitOk;
   if (!standing.reachable) {
     context.out << standing.heading;
     return kExitOk;
   }
+  table.Print(context.out);
+  if (wide) journal.Print(context.out << "\n");
   return kExitOk;
 }
 
@@ -277,9 +296,11 @@ void AddRollback(Command verb, Context& context) {
 void AddStatus(Command verb, Context& context) {
   Command sub = verb.Add("status", "Show where the database is and which migrations are applied");
   auto options = std::make_shared<StatusOptions>();
-  AddOutput(sub, options->output, kActionOutputs);
+  AddOutput(sub, options->output);
   AddBackendOptions(sub, options->backend);
-  sub.Footer("Examples:\n  ybis db status\n  ybis db status -o json");
+  sub.Footer(
+      "Examples:\n  ybis db status\n  ybis db status -o wide   (and its journal: migrations, backups, "
+      "restores)");
   sub.OnParsed(
       [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
 }
