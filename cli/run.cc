@@ -287,7 +287,8 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
   size_t width = 0;
   for (const api::NodeSpec& node : graph->nodes) width = std::max(width, node.name.size());
   context.out << fmt::format("task {} ({}), run {}: workflow {} on {}", run.task_name,
-                             run.task_uid.substr(0, 8), run.run_id, graph->name, spec->repository.url)
+                             run.task_uid.substr(0, 8), run.run_id, graph->name,
+                             OneLine(spec->repository.url, kLongLine))
               << std::endl;
   Sync<std::optional<Status>> walked;
   const auto waiting = [&context](const std::vector<std::string>& in_the_way) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
+#include "cli/follow.h"
 #include "tests/cli/cluster/fake_cluster.h"
 #include "tests/support/temp_dir.h"
 
@@ -330,6 +333,14 @@ TEST_F(OnCluster, FollowsLogsUntilTheRunIsOver) {
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(out, "line\n");
   EXPECT_EQ(tries, 2);
+}
+
+TEST_F(OnCluster, FollowingATaskAsksNothingOfATerminal) {
+  fake_.AddTask("one", "Completed")["spec"]["repository"]["url"] = "https://h/\x1b[2Jx";
+  std::ostringstream out, err;
+  Context context{out, err, {}};
+  EXPECT_EQ(FollowTask(context, *backend_, Find("one"), {}), kExitOk);
+  EXPECT_EQ(out.str().find('\x1b'), std::string::npos) << out.str();
 }
 
 TEST_F(OnCluster, LeasesAreTheRunningOnes) {
