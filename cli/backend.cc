@@ -66,6 +66,11 @@ std::string CommandForm::operator()(std::string_view words) const {
   return fmt::format("{} {}{}", program, words, flags);
 }
 
+Result<CommandForm> FormOf(const BackendOptions& options) {
+  YBIS_ASSIGN(const bool cluster, IsCluster(options));
+  return cluster ? ClusterBackend::FormOf(options) : CommandForm();
+}
+
 Result<bool> HasEnded(Backend& backend, TaskView& task, std::stop_token stop) {
   YBIS_ASSIGN(TaskView now, backend.Find(task.name, stop));
   if (!task.run_id().empty() && now.run_id() != task.run_id()) return true;

@@ -95,6 +95,9 @@ struct CommandForm {
   std::string operator()(std::string_view words) const;
 };
 
+/// Of the backend that the options mean.
+Result<CommandForm> FormOf(const BackendOptions& options);
+
 /// One place where tasks live. Calls block until they are answered, fail, or `stop` is requested
 /// (kCancelled). Used from one thread. Errors are for people: kNotFound names what was asked for, kDenied the
 /// right that is missing, kUnsupported what this backend cannot do and what does it instead.

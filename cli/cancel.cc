@@ -43,7 +43,7 @@ void AddCancel(Command app, Context& context) {
   Command verb = app.Add("cancel", "Stop a task's run, wherever it is");
   auto options = std::make_shared<Options>();
   verb.Option("ID", options->id, "Name, uid or run id").Required();
-  verb.Option("--reason", options->reason, "Kept in the journal");
+  verb.Option("--reason", options->reason, "Kept in the journal; in a cluster, in an annotation of the task");
   AddOutput(verb, options->output, kActionOutputs);
   AddBackendOptions(verb, options->backend);
   verb.Footer("Example:\n  ybis cancel hello --reason \"not needed any more\"");

@@ -40,16 +40,6 @@ WorkflowView WorkflowOf(const json& object) {
   return view;
 }
 
-CommandForm FormOf(const BackendOptions& options) {
-  CommandForm form;
-  form.program = options.plugin ? kPluginName : "ybis";
-  if (!options.plugin) form.flags = " --backend cluster";
-  if (!options.kubeconfig.empty()) form.flags += " --kubeconfig " + options.kubeconfig;
-  if (!options.context.empty()) form.flags += " --context " + options.context;
-  if (!options.namespace_name.empty()) form.flags += " -n " + options.namespace_name;
-  return form;
-}
-
 }  // namespace
 
 ClusterBackend::ClusterBackend(Cluster cluster, CommandForm command)
@@ -62,6 +52,16 @@ Result<std::unique_ptr<ClusterBackend>> ClusterBackend::Open(const BackendOption
                                                              std::stop_token stop) {
   YBIS_ASSIGN(Cluster cluster, Connect(options, stop));
   return std::make_unique<ClusterBackend>(std::move(cluster), FormOf(options));
+}
+
+CommandForm ClusterBackend::FormOf(const BackendOptions& options) {
+  CommandForm form;
+  form.program = options.plugin ? kPluginName : "ybis";
+  if (!options.plugin) form.flags = " --backend cluster";
+  if (!options.kubeconfig.empty()) form.flags += " --kubeconfig " + options.kubeconfig;
+  if (!options.context.empty()) form.flags += " --context " + options.context;
+  if (!options.namespace_name.empty()) form.flags += " -n " + options.namespace_name;
+  return form;
 }
 
 Error ClusterBackend::Told(Error error, const char* role) const {

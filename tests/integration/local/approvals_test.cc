@@ -102,7 +102,7 @@ TEST_F(LocalApprovals, ARevisedChangeIsMadeAnewAndWaitsAgain) {
   Block();
   const std::string first = Subject();
   EXPECT_EQ(machine_.Ybis({"revise", kTask, "--yes"}).exit_code, 2) << "feedback is needed";
-  const auto revised = machine_.Ybis({"revise", kTask, "--yes", "--feedback", "Three replicas are enough."});
+  const auto revised = machine_.Ybis({"revise", kTask, "--yes", "--reason", "Three replicas are enough."});
   ASSERT_EQ(revised.exit_code, 0) << revised.error_output;
   const auto run = machine_.Ybis({"run", kTask});
   ASSERT_EQ(run.exit_code, 4) << run.output << run.error_output;
