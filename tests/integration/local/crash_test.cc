@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <thread>
 
 #include "base/file.h"
@@ -67,6 +68,27 @@ TEST_F(LocalCrash, AKilledWorkersRunIsTakenUpByTheNextFromItsCheckpoint) {
   const json status = machine_.Task("worker")["status"];
   EXPECT_EQ(status["run"]["attempt"], 2);
   EXPECT_EQ(status["usage"]["llmCalls"], 3) << "nothing was asked twice";
+}
+
+TEST_F(LocalCrash, WorkerStatusTellsWhoHoldsARunAndWhetherItLives) {
+  CreateSlow("held");
+  const auto line = [&] {
+    const std::string table = machine_.Ybis({"worker", "status"}).output;
+    const size_t at = table.find(RunId("held"));
+    return at == std::string::npos ? table : table.substr(at, table.find('\n', at) - at);
+  };
+  {
+    Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
+    ASSERT_TRUE(machine_.WaitNode("held", "verify")) << machine_.Task("held").dump(2) << WorkerLog();
+    // RUN TASK STATE NODE ATTEMPT HELD LEASE-LEFT HOLDER: a lease lasts 20 s here.
+    const std::regex held(R"(\S+ +held +Running +verify +1 +\d+s +(1\d|20)s +\S+/\d+)");
+    EXPECT_TRUE(std::regex_match(line(), held)) << line();
+    worker.Signal(SIGKILL);
+    worker.Wait(5s);
+  }
+  EXPECT_TRUE(line().ends_with(" (dead)")) << line();
+  const auto health = machine_.Ybis({"health"});
+  EXPECT_NE(health.output.find("1 of 1 runs have lost their worker"), std::string::npos) << health.output;
 }
 
 TEST_F(LocalCrash, AKilledRunnerIsStartedAgain) {
