@@ -58,7 +58,6 @@ fmt: ## Format the sources, and renew the chart's copies
 
 .PHONY: bench
 bench: build ## Print the figures beside what is wanted; those of the cluster when that of `make demo` is up
-	@hack/bench/backup
 	@hack/bench/bench $(BENCH)
 
 TASKS ?= 2000

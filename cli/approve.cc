@@ -36,6 +36,7 @@ Result<Facts> Gather(const Options& options) {
   Facts facts;
   YBIS_ASSIGN(facts.found, OpenTask(options.backend, options.id, {}));
   const TaskView& task = facts.found.task;
+  YBIS_TRY(CheckNewest(task, ErrorCode::kConflict));
   YBIS_ASSIGN(auto wait, facts.found.backend->WaitOf(task, {}));
   if (!wait) {
     return Fail(ErrorCode::kConflict, fmt::format("run {} of task {} is {}: it waits for nobody",
@@ -49,18 +50,25 @@ std::string Verb(DecisionKind kind) {
   return kind == DecisionKind::kApprove ? "approve" : kind == DecisionKind::kReject ? "reject" : "revise";
 }
 
+/// What to change, for a revision.
+const std::string& FeedbackOf(const Options& options) {
+  const bool reason = options.kind == DecisionKind::kRevise && options.feedback.empty();
+  return reason ? options.reason : options.feedback;
+}
+
 /// What a decision of this kind cannot do without.
 Status CheckOptions(const Options& options) {
   if (options.kind == DecisionKind::kReject && options.reason.empty())
     return Fail(ErrorCode::kInvalid, "--reason: a rejection needs one; it ends the run");
-  if (options.kind == DecisionKind::kRevise && options.feedback.empty())
+  if (options.kind == DecisionKind::kRevise && FeedbackOf(options).empty())
     return Fail(ErrorCode::kInvalid, "--feedback: a revision needs to know what to change");
   if (!options.yes && ::isatty(STDIN_FILENO) == 0) {
+    YBIS_ASSIGN(const CommandForm command, FormOf(options.backend));
     return Fail(
         ErrorCode::kInvalid,
         fmt::format("nobody can be asked here, since standard input is no terminal: look at the change "
-                    "with `ybis diff {0}`, then give --yes",
-                    options.id));
+                    "with `{}`, then give --yes",
+                    command("diff " + options.id)));
   }
   return {};
 }
@@ -130,7 +138,7 @@ int Decide(Context& context, const Options& options) {
                                       facts->wait.subject_digest,
                                       options.kind,
                                       options.reason,
-                                      options.feedback,
+                                      FeedbackOf(options),
                                       {}},
                                      {});
   if (!result) return Explain(context, result.error());
@@ -139,10 +147,10 @@ int Decide(Context& context, const Options& options) {
 }
 
 Command AddDecision(Command app, Context& context, const std::shared_ptr<Options>& options,
-                    const std::string& help) {
+                    const std::string& help, const std::string& reason_help) {
   Command verb = app.Add(Verb(options->kind), help);
   verb.Option("ID", options->id, "Name, uid or run id").Required();
-  verb.Option("--reason", options->reason, "Why, for the record");
+  verb.Option("--reason", options->reason, reason_help);
   verb.Switch("-y,--yes", options->yes, "Do not ask");
   AddOutput(verb, options->output, kActionOutputs);
   AddBackendOptions(verb, options->backend);
@@ -158,31 +166,34 @@ std::shared_ptr<Options> OptionsFor(DecisionKind kind) {
 }
 
 constexpr const char* kCodes =
-    "Exit codes: 0 decided or counted, 5 nothing was decided (nothing waits, something else waits by now, or "
-    "it "
-    "may not be decided like this), 1 failed or answered no, 2 wrong usage, 3 no such task.\n\n";
+    "Exit codes: 0 decided or counted, 5 nothing was decided (nothing waits, something else waits by now, "
+    "the run named is not the newest, or it may not be decided like this), 1 failed or answered no, "
+    "2 wrong usage, 3 no such task.\n\n";
 
 }  // namespace
 
 void AddApprove(Command app, Context& context) {
   Command verb = AddDecision(app, context, OptionsFor(DecisionKind::kApprove),
-                             "Let a run that waits go on to its delivery");
+                             "Let a run that waits go on to its delivery", "Why, for the record");
   verb.Footer(std::string(kCodes) +
               "Examples:\n  ybis approve protected-path\n"
               "  ybis approve protected-path --yes --reason \"agreed with operations\"");
 }
 
 void AddReject(Command app, Context& context) {
-  Command verb = AddDecision(app, context, OptionsFor(DecisionKind::kReject),
-                             "End a run that waits: it fails with class Rejected");
+  Command verb =
+      AddDecision(app, context, OptionsFor(DecisionKind::kReject),
+                  "End a run that waits: it fails with class Rejected", "Why, for the record; required");
   verb.Footer(std::string(kCodes) +
               "Example:\n  ybis reject protected-path --reason \"not before the release\"");
 }
 
 void AddRevise(Command app, Context& context) {
   const auto options = OptionsFor(DecisionKind::kRevise);
-  Command verb = AddDecision(app, context, options, "Send a run that waits back to its repair node");
-  verb.Option("--feedback", options->feedback, "What to change; goes into the model's prompt");
+  Command verb = AddDecision(app, context, options, "Send a run that waits back to its repair node",
+                             "Why, for the record; the feedback, too, when none is given");
+  verb.Option("--feedback", options->feedback,
+              "What to change; goes into the model's prompt; required unless there is a reason");
   verb.Footer(std::string(kCodes) +
               "Example:\n  ybis revise protected-path --feedback \"Three replicas are enough.\"");
 }

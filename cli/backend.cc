@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "cli/cluster/cluster_backend.h"
 #include "cli/local/local_backend.h"
 #include "cli/verb.h"
@@ -13,7 +15,29 @@ bool IsTerminal(api::TaskPhase phase) {
          phase == api::TaskPhase::kCancelled;
 }
 
+int64_t RunNumber(std::string_view reference, std::string_view task_uid, int64_t runs) {
+  const std::string beginning = fmt::format("{}-", task_uid.substr(0, 8));
+  if (!reference.starts_with(beginning)) return 0;
+  const std::string_view digits = reference.substr(beginning.size());
+  int64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return std::to_string(number) == digits && number <= runs ? number : 0;
+}
+
+void KeepOlderRun(TaskView& task, const std::string& reference) {
+  const int64_t runs = task.status.run ? task.status.run->number : 0;
+  const int64_t number = RunNumber(reference, task.uid, runs);
+  if (number > 0 && number < runs) task.older_run = reference;
+}
+
+Status CheckNewest(const TaskView& task, ErrorCode code) {
+  if (task.older_run.empty()) return {};
+  return Fail(code, fmt::format("run {} of task {} is not its newest, which is {}: nothing was done",
+                                task.older_run, task.name, task.newest_run()));
+}
+
 bool IsOver(const TaskView& task) {
+  if (!task.older_run.empty()) return true;
   return task.current && (IsTerminal(task.status.phase) || task.status.phase == api::TaskPhase::kBlocked);
 }
 
@@ -40,6 +64,11 @@ std::string Backend::AfterDecision(const TaskView& task) const {
 
 std::string CommandForm::operator()(std::string_view words) const {
   return fmt::format("{} {}{}", program, words, flags);
+}
+
+Result<CommandForm> FormOf(const BackendOptions& options) {
+  YBIS_ASSIGN(const bool cluster, IsCluster(options));
+  return cluster ? ClusterBackend::FormOf(options) : CommandForm();
 }
 
 Result<bool> HasEnded(Backend& backend, TaskView& task, std::stop_token stop) {

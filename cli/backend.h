@@ -32,14 +32,27 @@ struct TaskView {
   /// False while the status is still about an older spec (a cluster's operator has not looked yet).
   bool current = true;
   std::shared_ptr<const nlohmann::json> object;  ///< as a YbisTask, for -o json; never null
+  /// The run that the task was found by, when it is not the newest: what one reads is this run's.
+  std::string older_run;
 
   /// "" before the first run.
-  std::string run_id() const { return status.run ? status.run->id : std::string(); }
+  std::string newest_run() const { return status.run ? status.run->id : std::string(); }
+  /// The run that nodes, events, artifacts and logs are read of.
+  std::string run_id() const { return older_run.empty() ? newest_run() : older_run; }
 };
+
+/// The number of the task's run whose id `reference` is; 0 when it is none of `runs`.
+int64_t RunNumber(std::string_view reference, std::string_view task_uid, int64_t runs);
+/// Sets older_run for a task that was found by `reference`.
+void KeepOlderRun(TaskView& task, const std::string& reference);
+/// Refused with `code` when the task was found by an older run: nothing can be done to that one, and the
+/// newest was not named.
+Status CheckNewest(const TaskView& task, ErrorCode code);
 
 /// Completed, Failed or Cancelled.
 bool IsTerminal(api::TaskPhase phase);
-/// Nothing more happens by itself: the status is current, and the run is over or waits for a person.
+/// Nothing more happens by itself: the status is current, and the run is over or waits for a person; or it is
+/// an older run.
 bool IsOver(const TaskView& task);
 /// The exit code that tells how a run stands: 0, 1 or 4.
 int ExitCodeOf(api::TaskPhase phase);
@@ -82,6 +95,9 @@ struct CommandForm {
   std::string operator()(std::string_view words) const;
 };
 
+/// Of the backend that the options mean.
+Result<CommandForm> FormOf(const BackendOptions& options);
+
 /// One place where tasks live. Calls block until they are answered, fail, or `stop` is requested
 /// (kCancelled). Used from one thread. Errors are for people: kNotFound names what was asked for, kDenied the
 /// right that is missing, kUnsupported what this backend cannot do and what does it instead.
@@ -95,8 +111,7 @@ class Backend {
   /// Records a task and queues it. kExists when there is one of that name.
   virtual Result<CreatedTask> Create(const NewTask& task, std::stop_token stop) = 0;
   virtual Result<std::vector<control::TaskSummary>> List(const TaskQuery& query, std::stop_token stop) = 0;
-  /// By name, uid, the first four or more characters of the uid, or the id of its newest run (locally of any
-  /// of its runs).
+  /// By name, uid, the first four or more characters of the uid, or the id of one of its runs.
   virtual Result<TaskView> Find(const std::string& reference, std::stop_token stop) = 0;
   /// Stops the newest run. The answer is for people: "run x of task y is cancelled".
   virtual Result<std::string> Cancel(const TaskView& task, const std::string& reason,
@@ -105,10 +120,10 @@ class Backend {
   virtual Result<std::string> Retry(const TaskView& task, const std::string& from_node,
                                     std::stop_token stop) = 0;
 
-  /// Nodes of the newest run that finished after the first `after` ones.
+  /// Nodes of the view's run that finished after the first `after` ones.
   virtual Result<std::vector<control::NodeSummary>> Nodes(const TaskView& task, int64_t after,
                                                           std::stop_token stop) = 0;
-  /// Journal entries of the newest run with an id above `after`, oldest first, at most `limit`.
+  /// Journal entries of the view's run with an id above `after`, oldest first, at most `limit`.
   virtual Result<std::vector<control::JournalEntry>> Events(const TaskView& task, int64_t after,
                                                             int64_t limit, std::stop_token stop) = 0;
   virtual Result<std::vector<api::ArtifactRef>> Artifacts(const TaskView& task, std::stop_token stop) = 0;

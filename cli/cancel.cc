@@ -25,6 +25,8 @@ int Cancel(Context& context, const Options& options) {
   const auto found = OpenTask(options.backend, options.id, {});
   if (!found) return Explain(context, found.error());
   const TaskView& task = found->task;
+  if (const Status newest = CheckNewest(task, ErrorCode::kInvalid); !newest)
+    return Explain(context, newest.error());
   if (task.current && IsTerminal(task.status.phase)) {
     return Tell(context, options, task,
                 fmt::format("run {} of task {} is over already: {}", task.run_id(), task.name,
@@ -41,7 +43,7 @@ void AddCancel(Command app, Context& context) {
   Command verb = app.Add("cancel", "Stop a task's run, wherever it is");
   auto options = std::make_shared<Options>();
   verb.Option("ID", options->id, "Name, uid or run id").Required();
-  verb.Option("--reason", options->reason, "Kept in the journal");
+  verb.Option("--reason", options->reason, "Kept in the journal; in a cluster, in an annotation of the task");
   AddOutput(verb, options->output, kActionOutputs);
   AddBackendOptions(verb, options->backend);
   verb.Footer("Example:\n  ybis cancel hello --reason \"not needed any more\"");

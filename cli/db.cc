@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "store/migrations.h"
+#include "store/system_journal.h"
 
 namespace ybis::cli {
 namespace {
@@ -109,14 +110,23 @@ Standing StandingOf(const DatabasePlace& place) {
   return {{{"state", state}, {"folder", folder}}, fmt::format("database: {} ({})\n", state, folder), false};
 }
 
+constexpr int64_t kNewestEvents = 100;
+
+/// What happened to the database as a whole, oldest first.
+Result<std::vector<store::SystemEvent>> EventsOf(store::Pool& pool) {
+  return pool.Transact([](store::Transaction& tx) { return store::SystemJournal(tx).Newest(kNewestEvents); },
+                       std::stop_token{}, store::InDoubt::kRepeat);
+}
+
 int Show(Context& context, const StatusOptions& options) {
   if (const Status backend = CheckBackend(options.backend, kKubectl); !backend)
     return Explain(context, backend.error());
   Standing standing = StandingOf(PlaceOf(options.backend, ThisEnvironment()));
   std::vector<std::string> names;
-  Table table({"VERSION", "NAME", "APPLIED"});
+  Table table({"VERSION", "NAME", "APPLIED"}), journal({"TIME", "EVENT", "WHAT"});
+  const bool wide = options.output == "wide";
   if (standing.reachable) {
-    if (options.output == "table") context.out << standing.heading << "\n";
+    if (wide || options.output == "table") context.out << standing.heading << "\n";
     const auto database = OpenAny(options.backend, {});
     if (!database) return Explain(context, database.error());
     const auto state = store::Migrator(*database->pool).State({});
@@ -128,13 +138,21 @@ int Show(Context& context, const StatusOptions& options) {
       standing.value["migrations"].push_back(
           {{"version", migration.version}, {"name", migration.name}, {"applied", applied}});
     }
+    const auto events = EventsOf(*database->pool);
+    if (!events) return Explain(context, events.error());
+    for (const store::SystemEvent& event : *events) {
+      journal.Add({FormatRfc3339(event.at), event.type, OneLine(event.message, 200)});
+      standing.value["journal"].push_back(
+          {{"time", FormatRfc3339(event.at)}, {"type", event.type}, {"message", event.message}});
+    }
   }
   if (PrintAs(context.out, options.output, standing.value, names)) return kExitOk;
-  if (standing.reachable) {
-    table.Print(context.out);
-  } else {
+  if (!standing.reachable) {
     context.out << standing.heading;
+    return kExitOk;
   }
+  table.Print(context.out);
+  if (wide) journal.Print(context.out << "\n");
   return kExitOk;
 }
 
@@ -178,6 +196,20 @@ int AskForRollback(Context& context, const RollbackOptions& options) {
   return kExitFailed;
 }
 
+Status RefuseUnder(const std::optional<std::string>& live) {
+  if (!live) return {};
+  return Fail(ErrorCode::kConflict,
+              fmt::format("runs are under way ({}): stop the workers (`ybis worker status` shows them), or "
+                          "roll back with --force; nothing was changed",
+                          *live));
+}
+
+/// A run may have been taken up while the backup was made.
+Status CheckLeases(store::Transaction& tx) {
+  YBIS_ASSIGN(const auto live, LockAndFindLease(tx));
+  return RefuseUnder(live);
+}
+
 /// A backup of the database as it is; an empty path when it was never migrated. Refused while runs are under
 /// way: they could write no more.
 Result<std::filesystem::path> SaveBeforeRollback(const OpenDatabase& database, bool force,
@@ -187,13 +219,7 @@ Result<std::filesystem::path> SaveBeforeRollback(const OpenDatabase& database, b
   YBIS_TRY(EndBrokenRestore(site, stop));
   if (!force) {
     YBIS_ASSIGN(const auto live, LiveLease(site.pool, stop));
-    if (live) {
-      return Fail(
-          ErrorCode::kConflict,
-          fmt::format("runs are under way ({}): stop the workers (`ybis worker status` shows them), or "
-                      "roll back with --force; nothing was changed",
-                      *live));
-    }
+    YBIS_TRY(RefuseUnder(live));
   }
   YBIS_ASSIGN(const auto folder, BackupFolder::Open(site.Backups()));
   const CreateRequest request{.configs = false, .index = false, .safety = true};
@@ -217,7 +243,9 @@ int Rollback(Context& context, const RollbackOptions& options) {
     context.err
         << "note: the next command of this version of ybis applies them to the private server again\n";
   }
-  return Report(context, store::Migrator(*database->pool).Down(options.count, signals.token()), "undone");
+  const store::Migrator::MayUndo check = options.force ? nullptr : CheckLeases;
+  return Report(context, store::Migrator(*database->pool).Down(options.count, signals.token(), check),
+                "undone");
 }
 
 using Action = int (*)(Context&, const BackendOptions&);
@@ -268,9 +296,11 @@ void AddRollback(Command verb, Context& context) {
 void AddStatus(Command verb, Context& context) {
   Command sub = verb.Add("status", "Show where the database is and which migrations are applied");
   auto options = std::make_shared<StatusOptions>();
-  AddOutput(sub, options->output, kActionOutputs);
+  AddOutput(sub, options->output);
   AddBackendOptions(sub, options->backend);
-  sub.Footer("Examples:\n  ybis db status\n  ybis db status -o json");
+  sub.Footer(
+      "Examples:\n  ybis db status\n  ybis db status -o wide   (and its journal: migrations, backups, "
+      "restores)");
   sub.OnParsed(
       [&context, options] { context.action = [&context, options] { return Show(context, *options); }; });
 }

@@ -60,7 +60,7 @@ void PrintCeiling(std::ostream& out, const api::TaskSpec& spec, const control::C
 void PrintDryRun(std::ostream& out, const Rehearsal& rehearsal, const control::Config* config) {
   const api::TaskSpec& spec = rehearsal.spec;
   out << fmt::format("task {}: workflow {} on {}\n\n", rehearsal.name, rehearsal.workflow.name,
-                     spec.repository.url);
+                     OneLine(spec.repository.url, kLongLine));
   PrintGraph(out, rehearsal, ModelOf(spec, config));
   PrintCeiling(out, spec, config);
   if (config == nullptr) {
@@ -74,8 +74,9 @@ void PrintDryRun(std::ostream& out, const Rehearsal& rehearsal, const control::C
   std::vector<std::string> commands;
   for (const auto& command : spec.verification.commands)
     commands.push_back(fmt::format("{}", fmt::join(command, " ")));
-  out << fmt::format("Verify    {}\n", commands.empty() ? "detected from the repository"
-                                                        : fmt::format("{}", fmt::join(commands, "; ")));
+  out << fmt::format("Verify    {}\n",
+                     commands.empty() ? "detected from the repository"
+                                      : OneLine(fmt::format("{}", fmt::join(commands, "; ")), kLongLine));
 }
 
 }  // namespace ybis::cli

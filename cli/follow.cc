@@ -71,7 +71,7 @@ class Follower {
 int FollowTask(Context& context, Backend& backend, TaskView task, std::stop_token stop) {
   const size_t width = NameWidth(backend, task, stop);
   context.out << fmt::format("task {} ({}): workflow {} on {}", task.name, task.uid.substr(0, 8),
-                             task.workflow, task.spec.repository.url)
+                             task.workflow, OneLine(task.spec.repository.url, kLongLine))
               << std::endl;
   Follower follower(context, backend, width);
   for (bool over = IsOver(task);;) {

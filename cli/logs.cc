@@ -1,6 +1,7 @@
 
 #include "cli/backend.h"
 #include "cli/signals.h"
+#include "cli/terminal_text.h"
 #include "cli/verb.h"
 
 namespace ybis::cli {
@@ -17,10 +18,18 @@ int Logs(Context& context, const Options& options) {
   const auto found = OpenTask(options.backend, options.id, signals.token());
   if (!found) return Explain(context, found.error());
   LinkedStop stop(signals.token());
+  // A terminal would obey what the runner passes on; by whole lines, so that no character is torn apart.
+  const bool terminal = IsTerminal(context.out);
+  std::string begun;
   const auto write = [&](std::string_view text) {
-    if (!(context.out << text).flush()) stop.Request();
+    begun += text;
+    const size_t end = terminal ? begun.rfind('\n') + 1 : begun.size();
+    const std::string whole = begun.substr(0, end);
+    begun.erase(0, end);
+    if (!(context.out << (terminal ? Visible(whole) : whole)).flush()) stop.Request();
   };
   const Status done = found->backend->Logs(found->task, options.follow, write, stop.token());
+  context.out << Visible(begun);
   const bool stopped = !done && done.error().code == ErrorCode::kCancelled && stop.token().stop_requested();
   return done || stopped ? kExitOk : Explain(context, done.error());
 }

@@ -18,6 +18,8 @@ int RetryTask(Context& context, const Options& options) {
   const auto found = OpenTask(options.backend, options.id, {});
   if (!found) return Explain(context, found.error());
   const TaskView& task = found->task;
+  if (const Status newest = CheckNewest(task, ErrorCode::kInvalid); !newest)
+    return Explain(context, newest.error());
   if (!IsOver(task)) {
     return Explain(
         context, Fail(ErrorCode::kConflict, fmt::format("run {} of task {} is not over ({}); `{}` ends it",

@@ -1,4 +1,6 @@
 // ybis run: one task in the foreground.
+#include <fmt/ranges.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -66,15 +68,26 @@ Error NoFile(const Options& options, Error error) {
   return error;
 }
 
+/// The task that is there.
+Result<control::TaskSummary> FindHere(const Options& options, Session& session) {
+  auto task = control::TaskCatalog(session.pool()).Find(kLocalNamespace, options.what, {});
+  if (!task) return Fail(NoFile(options, task.error()));
+  const bool a_run = RunNumber(options.what, task->uid, task->runs) > 0;
+  if (a_run && options.what != task->run_id) {
+    return Fail(ErrorCode::kInvalid, fmt::format("run {} of task {} is not its newest, which is {}",
+                                                 options.what, task->name, task->run_id));
+  }
+  return task;
+}
+
 /// What a run of the task would be that is there: as the newest one was ordered, by another workflow if
 /// asked.
 Result<Rehearsal> RehearseKnown(const Options& options, Session& session) {
   control::TaskCatalog catalog(session.pool());
-  const auto task = catalog.Find(kLocalNamespace, options.what, {});
-  if (!task) return Fail(NoFile(options, task.error()));
-  Rehearsal rehearsal{task->name, {}, {}};
-  YBIS_ASSIGN(rehearsal.spec, control::RunLedger(session.pool()).RunSpec(task->run_id, {}));
-  YBIS_ASSIGN(rehearsal.workflow, options.task.workflow.empty() ? catalog.RunWorkflow(task->run_id, {})
+  YBIS_ASSIGN(const auto task, FindHere(options, session));
+  Rehearsal rehearsal{task.name, {}, {}};
+  YBIS_ASSIGN(rehearsal.spec, control::RunLedger(session.pool()).RunSpec(task.run_id, {}));
+  YBIS_ASSIGN(rehearsal.workflow, options.task.workflow.empty() ? catalog.RunWorkflow(task.run_id, {})
                                                                 : FindWorkflow(options.task.workflow));
   return rehearsal;
 }
@@ -167,20 +180,19 @@ Result<RunRecord> RunAgain(const Options& options, Session& session, const contr
 /// The newest run of a task that is there; a new one when it is over and --workflow asks for it.
 Result<RunRecord> FindKnown(const Options& options, Session& session, const control::Config& config) {
   control::TaskCatalog catalog(session.pool());
-  const auto task = catalog.Find(kLocalNamespace, options.what, {});
-  if (!task) return Fail(NoFile(options, task.error()));
-  YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task->run_id, {}));
-  if (run.state == control::RunState::kBlocked) return Waits(run.run_id, task->name, {});
+  YBIS_ASSIGN(const auto task, FindHere(options, session));
+  YBIS_ASSIGN(RunRecord run, control::RunLedger(session.pool()).GetRun(task.run_id, {}));
+  if (run.state == control::RunState::kBlocked) return Waits(run.run_id, task.name, {});
   const std::string& wanted = options.task.workflow;
   if (control::IsTerminal(run.state)) {
-    if (wanted.empty()) return IsOverAlready(run.run_id, task->name, ToString(run.state), {});
+    if (wanted.empty()) return IsOverAlready(run.run_id, task.name, ToString(run.state), {});
     return RunAgain(options, session, config, run);
   }
   if (wanted.empty()) return run;
   YBIS_ASSIGN(const api::WorkflowSpec workflow, FindWorkflow(wanted));
   YBIS_ASSIGN(const api::WorkflowSpec walks, catalog.RunWorkflow(run.run_id, {}));
   if (workflow.name != walks.name)
-    return OtherWorkflow(run.run_id, task->name, walks.name, "ybis cancel " + task->name);
+    return OtherWorkflow(run.run_id, task.name, walks.name, "ybis cancel " + task.name);
   return run;
 }
 
@@ -253,6 +265,18 @@ class Follower {
   int64_t seen_ = 0;
 };
 
+std::string WaitingText(const std::vector<std::string>& in_the_way) {
+  constexpr size_t kNamed = 3;
+  const size_t named = std::min(in_the_way.size(), kNamed);
+  std::string runs = fmt::format(
+      "{}", fmt::join(in_the_way.begin(), in_the_way.begin() + static_cast<ptrdiff_t>(named), ", "));
+  if (in_the_way.size() > named) runs += fmt::format(" and {} more", in_the_way.size() - named);
+  return fmt::format(
+      "waiting for {}: as many runs as the limits allow are under way (limits.maxRuns, "
+      "limits.maxRunsPerRepositoryBranch)",
+      runs);
+}
+
 int Walk(Context& context, Session& session, const control::Config& config, const RunRecord& run,
          std::filesystem::path runner, std::stop_token stop) {
   auto worker = Worker::Make(session, config, {.count = 1, .runner = std::move(runner)});
@@ -263,13 +287,12 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
   size_t width = 0;
   for (const api::NodeSpec& node : graph->nodes) width = std::max(width, node.name.size());
   context.out << fmt::format("task {} ({}), run {}: workflow {} on {}", run.task_name,
-                             run.task_uid.substr(0, 8), run.run_id, graph->name, spec->repository.url)
+                             run.task_uid.substr(0, 8), run.run_id, graph->name,
+                             OneLine(spec->repository.url, kLongLine))
               << std::endl;
   Sync<std::optional<Status>> walked;
-  const auto waiting = [&context] {
-    context.err << "waiting: as many runs as the limits allow are under way (limits.maxRuns, "
-                   "limits.maxRunsPerRepositoryBranch)"
-                << std::endl;
+  const auto waiting = [&context](const std::vector<std::string>& in_the_way) {
+    context.err << WaitingText(in_the_way) << std::endl;
   };
   LinkedStop walking(std::move(stop));
   const std::jthread walk([&] {
@@ -300,6 +323,7 @@ int Walk(Context& context, Session& session, const control::Config& config, cons
 Result<TaskView> FindInCluster(const Options& options, ClusterBackend& backend, std::stop_token stop) {
   if (IsNew(options)) return backend.Apply({options.what, options.task}, stop);
   YBIS_ASSIGN(TaskView task, backend.Find(options.what, stop));
+  YBIS_TRY(CheckNewest(task, ErrorCode::kInvalid));
   YBIS_ASSIGN(task, backend.AfterDecisions(std::move(task), stop));
   const std::string& wanted = options.task.workflow;
   if (!IsOver(task)) {

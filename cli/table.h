@@ -27,6 +27,8 @@ class Table {
 std::string DurationText(std::chrono::milliseconds duration);
 /// How long ago, or "-".
 std::string AgeText(std::optional<TimePoint> time, TimePoint now);
+/// More characters than what is meant to be read at once has: an address, a ref, a command.
+inline constexpr size_t kLongLine = 1024;
 /// One line of at most `width` characters, blanks for what a terminal would obey; "…" where it was cut.
 std::string OneLine(std::string_view text, size_t width);
 /// The value as YAML.

@@ -148,8 +148,9 @@ void PrintStatus(Context& context, const TaskView& task, const std::vector<contr
   context.out << fmt::format("{:<9} {} ({})\n", "Task", task.name, task.uid.substr(0, 8))
               << fmt::format("{:<9} {}\n", "Title",
                              OneLine(spec.title.empty() ? spec.objective : spec.title, 100))
-              << fmt::format("{:<9} {}{}\n", "Source", spec.repository.url,
-                             spec.repository.ref.empty() ? "" : " at " + spec.repository.ref);
+              << fmt::format(
+                     "{:<9} {}{}\n", "Source", OneLine(spec.repository.url, kLongLine),
+                     spec.repository.ref.empty() ? "" : " at " + OneLine(spec.repository.ref, kLongLine));
   if (const auto& run = task.status.run) {
     context.out << fmt::format("{:<9} {} (number {}, attempt {}), workflow {}\n", "Run", run->id, run->number,
                                run->attempt, task.workflow);
@@ -163,7 +164,7 @@ void PrintStatus(Context& context, const TaskView& task, const std::vector<contr
   if (nodes.empty()) return;
   size_t width = 0;
   for (const auto& node : nodes) width = std::max(width, node.node.size());
-  context.out << "\n";
+  context.out << (task.older_run.empty() ? "\n" : fmt::format("\nNodes of run {}\n", task.older_run));
   for (const auto& node : nodes) context.out << NodeLine(node, width, paint) << "\n";
 }
 

@@ -47,7 +47,7 @@ std::string NextStep(const std::string& name, const api::TaskSpec& spec, const a
     case api::TaskPhase::kCompleted: {
       const std::string folder = LocalFolder(spec.repository.url);
       if (!status.result || status.result->branch.empty() || folder.empty()) return command("diff " + name);
-      return fmt::format("{}   or: git -C {} show {}", command("diff " + name), folder,
+      return fmt::format("{}   or: git -C {} show {}", command("diff " + name), OneLine(folder, kLongLine),
                          status.result->branch);
     }
     case api::TaskPhase::kBlocked:

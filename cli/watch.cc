@@ -1,12 +1,10 @@
 // ybis watch: a live view of the tasks, or of one run's nodes.
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/json.h"
 #include "cli/backend.h"
+#include "cli/screen.h"
 #include "cli/signals.h"
 #include "cli/verb.h"
 #include "cli/views.h"
@@ -23,44 +21,6 @@ struct Options {
   int64_t limit = 50;
   double interval = 0.5;
   std::string output = "table";
-};
-
-/// Draws frames over each other on a terminal; what scrolled away stays.
-class Screen {
- public:
-  explicit Screen(std::ostream& out) : out_(out) {}
-
-  static bool Fits(const std::ostream& out) {
-    const char* term = std::getenv("TERM");
-    return &out == &std::cout && ::isatty(STDOUT_FILENO) == 1 && term != nullptr &&
-           std::string_view(term) != "dumb";
-  }
-
-  void Draw(const std::string& frame) {
-    if (frame == last_) return;
-    last_ = frame;
-    winsize size{};
-    const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2;
-    const size_t rows = known ? size.ws_row - 1U : 24U;
-    if (lines_ > 0) out_ << "\x1b[" << lines_ << "A";
-    lines_ = 0;
-    for (size_t at = 0; at < frame.size() && lines_ < rows; ++lines_) {
-      const size_t end = std::min(frame.find('\n', at), frame.size());
-      // A line that wraps would be counted as one: cut it. Colours are only in the status column.
-      out_ << "\r" << OneLineOf(frame.substr(at, end - at), known ? size.ws_col : 0U) << "\x1b[K\n";
-      at = end + 1;
-    }
-    out_ << "\x1b[J" << std::flush;
-  }
-
- private:
-  static std::string OneLineOf(const std::string& line, size_t width) {
-    return width == 0 || line.find('\x1b') != std::string::npos ? line : OneLine(line, width);
-  }
-
-  std::ostream& out_;
-  std::string last_;
-  size_t lines_ = 0;
 };
 
 std::string Standing(const TaskSummary& task) {
@@ -80,7 +40,7 @@ std::chrono::milliseconds IntervalOf(const Options& options) {
 class TasksView {
  public:
   TasksView(Context& context, const Options& options, Backend& backend)
-      : context_(context), options_(options), backend_(backend), screen_(context.out) {}
+      : context_(context), options_(options), backend_(backend), screen_(context.out, FrameEnd::kFirst) {}
 
   int Show(std::stop_token stop) {
     const bool redraw = options_.output == "table" && Screen::Fits(context_.out);
@@ -140,7 +100,7 @@ class RunView {
         options_(options),
         backend_(backend),
         task_(std::move(task)),
-        screen_(context.out),
+        screen_(context.out, FrameEnd::kLast),
         paint_(PaintFor(context.out)) {}
 
   int Show(std::stop_token stop) {
@@ -259,6 +219,8 @@ int Watch(Context& context, const Options& options) {
   }
   const auto found = OpenTask(options.backend, options.id, signals.token());
   if (!found) return Explain(context, found.error());
+  if (const Status newest = CheckNewest(found->task, ErrorCode::kInvalid); !newest)
+    return Explain(context, newest.error());
   return RunView(context, options, *found->backend, found->task).Show(signals.token());
 }
 

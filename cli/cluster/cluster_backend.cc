@@ -40,16 +40,6 @@ WorkflowView WorkflowOf(const json& object) {
   return view;
 }
 
-CommandForm FormOf(const BackendOptions& options) {
-  CommandForm form;
-  form.program = options.plugin ? kPluginName : "ybis";
-  if (!options.plugin) form.flags = " --backend cluster";
-  if (!options.kubeconfig.empty()) form.flags += " --kubeconfig " + options.kubeconfig;
-  if (!options.context.empty()) form.flags += " --context " + options.context;
-  if (!options.namespace_name.empty()) form.flags += " -n " + options.namespace_name;
-  return form;
-}
-
 }  // namespace
 
 ClusterBackend::ClusterBackend(Cluster cluster, CommandForm command)
@@ -62,6 +52,16 @@ Result<std::unique_ptr<ClusterBackend>> ClusterBackend::Open(const BackendOption
                                                              std::stop_token stop) {
   YBIS_ASSIGN(Cluster cluster, Connect(options, stop));
   return std::make_unique<ClusterBackend>(std::move(cluster), FormOf(options));
+}
+
+CommandForm ClusterBackend::FormOf(const BackendOptions& options) {
+  CommandForm form;
+  form.program = options.plugin ? kPluginName : "ybis";
+  if (!options.plugin) form.flags = " --backend cluster";
+  if (!options.kubeconfig.empty()) form.flags += " --kubeconfig " + options.kubeconfig;
+  if (!options.context.empty()) form.flags += " --context " + options.context;
+  if (!options.namespace_name.empty()) form.flags += " -n " + options.namespace_name;
+  return form;
 }
 
 Error ClusterBackend::Told(Error error, const char* role) const {
@@ -231,7 +231,9 @@ Result<json> ClusterBackend::FindObject(const std::string& reference, std::stop_
 
 Result<TaskView> ClusterBackend::Find(const std::string& reference, std::stop_token stop) {
   YBIS_ASSIGN(json object, FindObject(reference, stop));
-  return ViewOf(std::move(object));
+  YBIS_ASSIGN(TaskView view, ViewOf(std::move(object)));
+  KeepOlderRun(view, reference);
+  return view;
 }
 
 Result<std::string> ClusterBackend::Cancel(const TaskView& task, const std::string& reason,
@@ -276,8 +278,9 @@ Result<std::vector<control::JournalEntry>> ClusterBackend::Events(const TaskView
 
 Result<std::vector<api::ArtifactRef>> ClusterBackend::Artifacts(const TaskView& task, std::stop_token stop) {
   auto artifacts = record_.Artifacts(task.run_id(), stop);
-  // The task itself names the standard ones.
-  if (!artifacts && artifacts.error().code == ErrorCode::kUnsupported) return task.status.artifacts;
+  // The task itself names the standard ones of its newest run.
+  if (!artifacts && artifacts.error().code == ErrorCode::kUnsupported && task.older_run.empty())
+    return task.status.artifacts;
   if (!artifacts) return Fail(WithoutRecord(artifacts.error(), {}));
   return artifacts;
 }
@@ -287,7 +290,7 @@ Result<std::string> ClusterBackend::Artifact(const TaskView& task, const std::st
   auto bytes = record_.Artifact(task.run_id(), name, stop);
   if (bytes) return bytes;
   const auto& result = task.status.result;
-  const bool pushed = result && !result->branch.empty();
+  const bool pushed = result && !result->branch.empty() && task.older_run.empty();
   return Fail(WithoutRecord(
       bytes.error(),
       pushed ? fmt::format("the change is on the git host: git fetch {0} {1} && git show FETCH_HEAD",

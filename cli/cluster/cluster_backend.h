@@ -13,6 +13,8 @@ class ClusterBackend final : public Backend {
   /// From kubeconfig or as a pod.
   static Result<std::unique_ptr<ClusterBackend>> Open(const BackendOptions& options, std::stop_token stop);
 
+  /// The form of commands that reach the cluster of these options.
+  static CommandForm FormOf(const BackendOptions& options);
   CommandForm Command() const override { return command_; }
   Result<CreatedTask> Create(const NewTask& task, std::stop_token stop) override;
   /// Creates the task, or applies it over the one of that name and starts a new run of that. kConflict while

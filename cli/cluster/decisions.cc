@@ -13,7 +13,7 @@ std::optional<control::Wait> WaitFrom(const TaskView& task) {
   if (!task.status.approval || task.status.phase != api::TaskPhase::kBlocked) return std::nullopt;
   const api::AwaitedDecision& awaited = *task.status.approval;
   control::Wait wait;
-  wait.run_id = task.run_id();
+  wait.run_id = task.newest_run();
   wait.task_namespace = task.namespace_name;
   wait.task_name = task.name;
   wait.task_uid = task.uid;

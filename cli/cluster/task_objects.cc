@@ -138,12 +138,9 @@ Result<TaskView> ViewOf(json object) {
 
 bool Means(const std::string& reference, const json& object) {
   const std::string uid = kube::MetaString(object, "uid");
-  if (reference == kube::MetaString(object, "name") || reference == Text(object, {"status", "run", "id"}))
-    return true;
+  if (reference == kube::MetaString(object, "name")) return true;
   if (reference.size() >= 4 && uid.starts_with(reference)) return true;
-  // A run's id is "<first 8 of its task's uid>-<number>".
-  return reference.size() > 9 && reference[8] == '-' && uid.starts_with(reference.substr(0, 8)) &&
-         std::all_of(reference.begin() + 9, reference.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return RunNumber(reference, uid, Number(object, {"status", "run", "number"})) > 0;
 }
 
 void Arrange(std::vector<TaskSummary>& tasks, TaskOrder order, int64_t limit) {

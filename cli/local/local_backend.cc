@@ -32,6 +32,15 @@ void CopyFrom(const std::function<void(std::string_view)>& write, const std::fil
   }
 }
 
+/// Of how many attempts of its run a runner's log tells.
+int64_t AttemptsIn(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  int64_t attempts = 0;
+  for (std::string line; std::getline(in, line);)
+    attempts += line.find(R"("msg":"run claimed")") == std::string::npos ? 0 : 1;
+  return attempts;
+}
+
 Result<TaskInput> ReadNewTask(const NewTask& task, const control::Config& config) {
   YBIS_ASSIGN(TaskInput input,
               task.file.empty() ? TaskFromFlags(task.flags) : ReadTaskFile(task.file, task.flags));
@@ -104,14 +113,15 @@ Result<TaskView> LocalBackend::Find(const std::string& reference, std::stop_toke
   YBIS_ASSIGN(const auto wait, control::Approvals(session->pool()).WaitOf(task.run_id, stop));
   if (wait) view.status.approval = control::AwaitedBy(*wait);
   view.object = std::make_shared<const nlohmann::json>(TaskObject(task, view.spec, view.status));
+  KeepOlderRun(view, reference);
   return view;
 }
 
 Result<std::string> LocalBackend::Cancel(const TaskView& task, const std::string& reason,
                                          std::stop_token stop) {
   YBIS_ASSIGN(Session * session, Open(stop));
-  YBIS_TRY(control::TaskQueue(session->pool(), {}).Cancel(task.run_id(), reason));
-  YBIS_ASSIGN(const RunRecord after, control::RunLedger(session->pool()).GetRun(task.run_id(), stop));
+  YBIS_TRY(control::TaskQueue(session->pool(), {}).Cancel(task.newest_run(), reason));
+  YBIS_ASSIGN(const RunRecord after, control::RunLedger(session->pool()).GetRun(task.newest_run(), stop));
   return fmt::format("run {} of task {} {}", after.run_id, task.name,
                      control::IsTerminal(after.state)
                          ? "is cancelled"
@@ -125,8 +135,8 @@ Result<std::string> LocalBackend::Retry(const TaskView& task, const std::string&
   control::TaskQueue queue(session->pool(), config.limits.admission);
   control::RunLedger ledger(session->pool());
   TaskInput input{task.name, task.spec, {}};
-  YBIS_ASSIGN(input.workflow, control::TaskCatalog(session->pool()).RunWorkflow(task.run_id(), stop));
-  YBIS_ASSIGN(const api::RunPolicy policy, ledger.RunPolicy(task.run_id(), stop));
+  YBIS_ASSIGN(input.workflow, control::TaskCatalog(session->pool()).RunWorkflow(task.newest_run(), stop));
+  YBIS_ASSIGN(const api::RunPolicy policy, ledger.RunPolicy(task.newest_run(), stop));
   input.sync = !policy.project_root.empty();
   input.spec.rerun_token = RandomHex(8);
   input.spec.rerun_from = from_node;
@@ -134,7 +144,7 @@ Result<std::string> LocalBackend::Retry(const TaskView& task, const std::string&
   // Before a run that waits is given up for it.
   if (!from_node.empty()) YBIS_TRY(queue.CheckRerun(submission));
   if (task.status.phase == api::TaskPhase::kBlocked)
-    YBIS_TRY(queue.Cancel(task.run_id(), "superseded by a retry"));
+    YBIS_TRY(queue.Cancel(task.newest_run(), "superseded by a retry"));
   YBIS_ASSIGN(const RunRecord run, queue.Enqueue(submission));
   return fmt::format("task {} is queued again as run {}; `ybis run {}` runs it here", run.task_name,
                      run.run_id, run.task_name);
@@ -168,15 +178,17 @@ Status LocalBackend::Logs(const TaskView& task, bool follow,
   YBIS_ASSIGN(Session * session, Open(stop));
   control::RunLedger ledger(session->pool());
   const auto file = session->folders().Run(task.run_id()) / "runner.log";
-  if (!std::filesystem::exists(file) && !follow) {
-    YBIS_ASSIGN(const std::string lines, ledger.GetArtifact(task.run_id(), "logs.jsonl", stop));
-    write(lines);
-    return {};
-  }
   for (std::streamoff at = 0;;) {
     YBIS_ASSIGN(const RunRecord run, ledger.GetRun(task.run_id(), {}));
-    CopyFrom(write, file, at);
     const bool over = control::IsTerminal(run.state) || run.state == control::RunState::kBlocked;
+    const bool there = std::filesystem::exists(file);
+    // Another machine's runner told the record alone.
+    if (over ? AttemptsIn(file) < run.attempt : !there && !follow) {
+      const auto lines = ledger.GetArtifact(task.run_id(), "logs.jsonl", stop);
+      if (lines) write(*lines);
+      if (lines || !there) return lines ? Status() : Status(Fail(lines.error()));
+    }
+    CopyFrom(write, file, at);
     if (!follow || over) return {};
     if (!SystemClock().SleepFor(std::chrono::milliseconds(300), stop)) return {};
   }
@@ -184,7 +196,7 @@ Status LocalBackend::Logs(const TaskView& task, bool follow,
 
 Result<std::optional<control::Wait>> LocalBackend::WaitOf(const TaskView& task, std::stop_token stop) {
   YBIS_ASSIGN(Session * session, Open(stop));
-  return control::Approvals(session->pool()).WaitOf(task.run_id(), stop);
+  return control::Approvals(session->pool()).WaitOf(task.newest_run(), stop);
 }
 
 Result<control::ApprovalResult> LocalBackend::Decide(const TaskView&, control::ApprovalRequest request,

@@ -56,8 +56,9 @@ Status CheckSchema(store::Pool& pool, bool ours, std::stop_token stop) {
     YBIS_TRY(migrator.Up(stop));
     return {};
   }
+  YBIS_TRY(migrator.State(stop));  // a history that is not ours cannot be migrated
   Error error = current.error();
-  if (error.code != ErrorCode::kUnsupported) error.message += "; `ybis db migrate` brings it up to date";
+  error.message += "; `ybis db migrate` brings it up to date";
   return Fail(std::move(error));
 }
 

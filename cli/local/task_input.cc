@@ -11,7 +11,12 @@ namespace {
 using nlohmann::json;
 
 Result<api::WorkflowSpec> WorkflowOf(const TaskFlags& flags, const api::TaskSpec& spec) {
-  return FindWorkflow(flags.workflow.empty() ? spec.workflow : flags.workflow);
+  auto workflow = FindWorkflow(flags.workflow.empty() ? spec.workflow : flags.workflow);
+  if (!workflow && workflow.error().code == ErrorCode::kNotFound) {
+    return Fail(ErrorCode::kNotFound,
+                workflow.error().message + "; on this machine `--workflow FILE` gives its graph");
+  }
+  return workflow;
 }
 
 }  // namespace

@@ -22,6 +22,8 @@ namespace {
 
 constexpr int kLeaseLost = 30;  // runner/engine/exit_code.h
 constexpr Duration kKeepTime = 10s;
+constexpr Duration kCleanTime = 1h;
+constexpr std::chrono::seconds kAbandoned{2};  // a worker with room takes a run up at once
 constexpr Duration kFirstBackoff = 1s;
 constexpr Duration kLongestBackoff = 30s;
 
@@ -171,8 +173,8 @@ void Worker::Serve(std::stop_token stop) {
       session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds),
       {.on_swept = [this](const auto& runs) { metrics_.LeasesExpired(control::CountExpired(runs)); }},
       &metrics_);
-  CleanUpOld(stop);
   auto next_keep = std::chrono::steady_clock::now();
+  auto next_clean = next_keep;
   while (!stop.stop_requested()) {
     {
       auto walks = walks_.Lock();
@@ -188,28 +190,42 @@ void Worker::Serve(std::stop_token stop) {
       KeepPickUps(stop);
     }
     TakeRuns(stop);
+    if (std::chrono::steady_clock::now() >= next_clean) {
+      next_clean = std::chrono::steady_clock::now() + kCleanTime;
+      CleanUpOld(stop);
+    }
   }
   std::map<std::string, std::jthread> running = std::exchange(walks_.Lock()->running, {});
   log::Info("stopping: runners give their runs back", {{"runs", running.size()}});
   for (auto& [run_id, thread] : running) thread.request_stop();
 }
 
-Status Worker::WalkOne(const std::string& run_id, const std::function<void()>& waiting,
-                       std::stop_token stop) {
+Status Worker::WalkOne(const std::string& run_id, const OnWaiting& waiting, std::stop_token stop) {
+  const Status walked = WalkInTurn(run_id, waiting, std::move(stop));
+  // Nobody may come for it for a week: it takes no place meanwhile, and no time of its own.
+  const Status put = queue_.PutBack({run_id}, 0s);
+  return walked ? put : walked;
+}
+
+Status Worker::WalkInTurn(const std::string& run_id, const OnWaiting& waiting, std::stop_token stop) {
+  CleanUpOld(stop);
   ReturnLost(stop);
   const control::WatchdogThread watchdog(session_.pool(), std::chrono::seconds(config_.lease.sweep_seconds));
-  for (bool told = false; !stop.stop_requested(); told = true) {
-    YBIS_ASSIGN(const bool admitted, queue_.AdmitRun(run_id));
+  bool told = false;
+  while (!stop.stop_requested()) {
+    YBIS_ASSIGN(const auto in_the_way, queue_.AdmitRun(run_id));
     YBIS_ASSIGN(const RunRecord run, core_->ledger().GetRun(run_id, stop));
     if (IsOver(run)) return {};
-    if (admitted) {
+    if (in_the_way.empty()) {
       YBIS_ASSIGN(const bool mine, pick_ups_.TakeRun(run_id, stop));
       if (mine) {
         Supervise(run_id, stop);
         continue;
       }
     }
-    if (!admitted && !told) waiting();
+    // What a killed worker or command left, where no worker is to take it up.
+    YBIS_TRY(queue_.PutBack(in_the_way, kAbandoned));
+    if (!in_the_way.empty() && !std::exchange(told, true)) waiting(in_the_way);
     SystemClock().SleepFor(500ms, stop);
     ReturnLost(stop);
   }
@@ -313,7 +329,9 @@ void Worker::CleanUpOld(std::stop_token stop) {
   for (const auto& folder : fs::directory_iterator(session_.folders().Runs(), ignored)) {
     if (InTheWay(folder.path()).empty()) continue;
     const auto run = core_->ledger().GetRun(folder.path().filename(), stop);
-    if (run) CleanUp(*run);
+    if (!run || !control::IsTerminal(run->state)) continue;
+    KeepJournal(run->run_id);
+    CleanUp(*run);
   }
 }
 

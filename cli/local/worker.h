@@ -38,9 +38,11 @@ class Worker {
   void Serve(std::stop_token stop);
   /// What the runs of this worker are counted in.
   control::Metrics& metrics() { return metrics_; }
-  /// Walks this one run until it is over or blocked, another takes it, or `stop`. `waiting` is told once when
-  /// there is no room for it yet.
-  Status WalkOne(const std::string& run_id, const std::function<void()>& waiting, std::stop_token stop);
+  /// Told which runs are in the way of one.
+  using OnWaiting = std::function<void(const std::vector<std::string>& run_ids)>;
+  /// Walks this one run until it is over or blocked, another takes it, or `stop`: then it goes back to the
+  /// queue. `waiting` is told once when there is no room for it yet.
+  Status WalkOne(const std::string& run_id, const OnWaiting& waiting, std::stop_token stop);
 
  private:
   struct Walks {
@@ -50,6 +52,7 @@ class Worker {
   };
 
   Worker(Session& session, const control::Config& config, WorkerSettings settings);
+  Status WalkInTurn(const std::string& run_id, const OnWaiting& waiting, std::stop_token stop);
   void ReturnLost(std::stop_token stop);
   void TakeRuns(std::stop_token stop);
   void Begin(const std::string& run_id);
@@ -65,7 +68,7 @@ class Worker {
   void GiveUp(const std::string& run_id, const api::Failure& failure);
   void KeepJournal(const std::string& run_id);
   void CleanUp(const control::RunRecord& run);
-  /// The same for runs whose worker was killed before it could.
+  /// Journal and folder of runs that ended without a worker here: while they waited, or it was killed.
   void CleanUpOld(std::stop_token stop);
 
   Session& session_;

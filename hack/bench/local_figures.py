@@ -90,3 +90,4 @@ def figures():
     yield from command_line()
     yield from program("ybis_pick_up_bench", "500")
     yield from program("ybis_queue_bench")
+    yield from program("ybis_backup_bench")

@@ -162,14 +162,14 @@ HealthCheck DiskCheck(fs::path folder, int64_t min_free_mib) {
   };
 }
 
-HealthCheck GitCheck() {
-  return [](std::stop_token stop) {
+HealthCheck GitCheck(fs::path program) {
+  return [program = std::move(program)](std::stop_token stop) {
     ProcessSpec spec;
-    spec.argv = {"/usr/bin/git", "--version"};
+    spec.argv = {program, "--version"};
     spec.timeout = kProbeTime;
     const auto result = RunProcess(spec, std::move(stop));
     if (!result || result->exit_code != 0)
-      return Broken("git", "", "/usr/bin/git does not run", "apt-get install git");
+      return Broken("git", "", program.string() + " does not run", "apt-get install git");
     const std::string& text = result->output;
     return Ok("git", "", text.substr(0, std::min<size_t>(text.find('\n'), 60)));
   };
@@ -178,15 +178,19 @@ HealthCheck GitCheck() {
 HealthCheck SandboxCheck(bool best_effort) {
   return [best_effort](std::stop_token) {
     const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    const bool seccomp = ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
-    if (abi > 0 && seccomp) return Ok("sandbox", "", fmt::format("Landlock version {}, seccomp", abi));
-    const std::string missing =
-        fmt::format("this kernel lacks {}{}", abi > 0 ? "" : "Landlock ", seccomp ? "" : "seccomp");
-    if (best_effort)
-      return Warning("sandbox", "", missing, "runs go on without it, for policy.sandbox is best-effort");
-    return Broken("sandbox", "", missing,
-                  "runs are refused: use another kernel, or set policy.sandbox to best-effort");
+    return SandboxFinding(abi, ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0, best_effort);
   };
+}
+
+HealthFinding SandboxFinding(int64_t landlock, bool seccomp, bool best_effort) {
+  if (landlock > 0 && seccomp)
+    return Ok("sandbox", "", fmt::format("Landlock version {}, seccomp", landlock));
+  const std::string missing = fmt::format("this kernel lacks {}{}{}", landlock > 0 ? "" : "Landlock",
+                                          landlock > 0 || seccomp ? "" : " and ", seccomp ? "" : "seccomp");
+  if (best_effort)
+    return Warning("sandbox", "", missing, "runs go on without it, for policy.sandbox is best-effort");
+  return Broken("sandbox", "", missing,
+                "runs are refused: use another kernel, or set policy.sandbox to best-effort");
 }
 
 HealthCheck ModelCheck(ModelConfig model) {

@@ -22,9 +22,11 @@ HealthCheck LeasesCheck(store::Pool& pool, std::function<bool(const std::string&
 /// Free space where `folder` is or will be.
 HealthCheck DiskCheck(std::filesystem::path folder, int64_t min_free_mib);
 /// Whether git runs.
-HealthCheck GitCheck();
+HealthCheck GitCheck(std::filesystem::path program = "/usr/bin/git");
 /// Landlock and seccomp of this kernel; without them runs are refused, or go on when `best_effort`.
 HealthCheck SandboxCheck(bool best_effort);
+/// What it finds on a kernel with this version of Landlock, 0 or less for none.
+HealthFinding SandboxFinding(int64_t landlock, bool seccomp, bool best_effort);
 /// Key and recordings can be read; an endpoint answers GET /models, which costs nothing. An endpoint that
 /// does not answer is broken, one that refuses the key too; any other answer shows that it is there.
 HealthCheck ModelCheck(ModelConfig model);

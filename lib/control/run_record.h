@@ -11,7 +11,7 @@ namespace ybis::control {
 
 /// Queued → Dispatched (its turn came: a Job or process is being made) → Running (claimed) → Blocked |
 /// Completed | Failed | Cancelled. Running goes back to Dispatched when its lease ends without a finish
-/// (attempt + 1 at the next claim), Dispatched to Queued when it is held.
+/// (attempt + 1 at the next claim), Dispatched to Queued when it is held or put back.
 enum class RunState { kQueued, kDispatched, kRunning, kBlocked, kCompleted, kFailed, kCancelled };
 
 std::string_view ToString(RunState state);

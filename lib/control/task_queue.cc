@@ -88,6 +88,14 @@ Result<std::optional<Start>> FindStart(Transaction& tx, const TaskSubmission& su
                             came_to.empty() ? "" : "; it came to ", fmt::join(came_to, ", ")));
 }
 
+/// The one that a run goes back to the queue with.
+Result<int> PriorityOf(Transaction& tx, const std::string& run_id) {
+  YBIS_ASSIGN(const auto order, RunStore(tx).Order(run_id));
+  if (!order) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
+  YBIS_ASSIGN(const api::TaskSpec spec, api::ParseTaskSpec(*order->spec));
+  return static_cast<int>(spec.priority);
+}
+
 std::vector<std::string> KeysOf(const std::vector<RunRecord>& runs) {
   std::vector<std::string> keys;
   for (const RunRecord& run : runs) keys.push_back(run.task_namespace + "/" + run.task_name);
@@ -322,21 +330,38 @@ Result<std::vector<RunRecord>> TaskQueue::AdmitUpTo(int64_t max) {
   return runs;
 }
 
-Result<bool> TaskQueue::AdmitRun(const std::string& run_id) {
+Result<std::vector<std::string>> TaskQueue::AdmitRun(const std::string& run_id) {
   const std::string admission = NewUuid();
-  const auto work = [&](Transaction& tx) -> Result<bool> {
+  const auto work = [&](Transaction& tx) -> Result<std::vector<std::string>> {
     QueueStore queue(tx);
     YBIS_TRY(queue.Lock());
     QueueHints all;
     YBIS_ASSIGN(const auto active, queue.Active(all));
     YBIS_ASSIGN(const auto row, queue.Find(run_id));
-    if (!row) return true;
+    if (!row) return std::vector<std::string>();
     AdmissionPlan plan(impl_->limits, active, 1);
-    if (!plan.Take(*row)) return false;
+    if (!plan.Take(*row)) return InTheWay(impl_->limits, active, *row);
     YBIS_TRY(queue.Admit(plan.taken(), admission));
-    return true;
+    return std::vector<std::string>();
   };
   return impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat);
+}
+
+Status TaskQueue::PutBack(const std::vector<std::string>& run_ids, std::chrono::seconds idle) {
+  const auto work = [&](Transaction& tx) -> Result<std::vector<std::string>> {
+    QueueStore queue(tx);
+    YBIS_TRY(queue.Lock());
+    YBIS_ASSIGN(auto abandoned, queue.Abandoned(run_ids, idle));
+    for (const std::string& run_id : abandoned) {
+      YBIS_ASSIGN(const int priority, PriorityOf(tx, run_id));
+      YBIS_TRY(queue.PutBack(run_id, priority));
+    }
+    return abandoned;
+  };
+  YBIS_ASSIGN(const auto put, impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
+  YBIS_ASSIGN(const auto runs, impl_->Read(put));
+  NotifyTasks(impl_->pool, KeysOf(runs), impl_->stop);  // whoever has room takes them up
+  return {};
 }
 
 Status TaskQueue::HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
@@ -345,10 +370,8 @@ Status TaskQueue::HoldBack(const std::string& run_id, const std::string& reason,
   const auto work = [&](Transaction& tx) -> Result<bool> {
     QueueStore queue(tx);
     YBIS_TRY(queue.Lock());
-    YBIS_ASSIGN(const auto order, RunStore(tx).Order(run_id));
-    if (!order) return ybis::Fail(ErrorCode::kNotFound, "there is no run " + run_id);
-    YBIS_ASSIGN(const api::TaskSpec spec, api::ParseTaskSpec(*order->spec));
-    return queue.Hold(run_id, static_cast<int>(spec.priority), hold);
+    YBIS_ASSIGN(const int priority, PriorityOf(tx, run_id));
+    return queue.Hold(run_id, priority, hold);
   };
   YBIS_TRY(impl_->pool.Transact(work, impl_->stop, InDoubt::kRepeat));
   return {};

@@ -40,8 +40,11 @@ class TaskQueue final : public TaskRecords {
   /// Admits at most `max` runs: what a local worker with one free place asks for.
   Result<std::vector<RunRecord>> AdmitUpTo(int64_t max);
   /// Admits this one run, ahead of its turn but within the limits: what somebody waits for in the foreground.
-  /// False while there is no room; true when it has its place already.
-  Result<bool> AdmitRun(const std::string& run_id);
+  /// Returns the runs in its way, one of which must end first; none when it has its place.
+  Result<std::vector<std::string>> AdmitRun(const std::string& run_id);
+  /// Queues those of these runs again that are dispatched and that nobody has picked up for `idle`: until
+  /// they are admitted anew they hold no place, and the clock of their deadline stops.
+  Status PutBack(const std::vector<std::string>& run_ids, std::chrono::seconds idle);
   /// Runs that are waiting; for metrics.
   Result<int64_t> Depth();
 

@@ -5,10 +5,12 @@
 namespace ybis::control {
 namespace {
 
+bool Reached(int64_t limit, int64_t count) { return limit > 0 && count >= limit; }
+
 std::vector<std::string> AtLimit(const std::map<std::string, int64_t>& counts, int64_t limit) {
   std::vector<std::string> full;
   for (const auto& [name, count] : counts) {
-    if (limit > 0 && count >= limit) full.push_back(name);
+    if (Reached(limit, count)) full.push_back(name);
   }
   return full;
 }
@@ -26,15 +28,15 @@ AdmissionPlan::AdmissionPlan(const AdmissionLimits& limits, const std::vector<st
 }
 
 bool AdmissionPlan::Full() const {
-  return (limits_.total > 0 && total_ >= limits_.total) || static_cast<int64_t>(taken_.size()) >= max_;
+  return Reached(limits_.total, total_) || static_cast<int64_t>(taken_.size()) >= max_;
 }
 
 bool AdmissionPlan::Take(const store::WaitingRow& row) {
   if (Full()) return false;
   int64_t& in_namespace = by_namespace_[row.namespace_name];
   int64_t& in_lane = by_lane_[row.lane];
-  if (limits_.per_namespace > 0 && in_namespace >= limits_.per_namespace) return false;
-  if (limits_.per_repository_branch > 0 && in_lane >= limits_.per_repository_branch) return false;
+  if (Reached(limits_.per_namespace, in_namespace)) return false;
+  if (Reached(limits_.per_repository_branch, in_lane)) return false;
   ++in_namespace;
   ++in_lane;
   ++total_;
@@ -48,6 +50,20 @@ std::vector<std::string> AdmissionPlan::FullLanes() const {
 
 std::vector<std::string> AdmissionPlan::FullNamespaces() const {
   return AtLimit(by_namespace_, limits_.per_namespace);
+}
+
+std::vector<std::string> InTheWay(const AdmissionLimits& limits, const std::vector<store::ActiveRow>& active,
+                                  const store::WaitingRow& row) {
+  std::vector<std::string> all, in_namespace, in_lane;
+  for (const store::ActiveRow& other : active) {
+    all.push_back(other.run_id);
+    if (other.namespace_name == row.namespace_name) in_namespace.push_back(other.run_id);
+    if (other.lane == row.lane) in_lane.push_back(other.run_id);
+  }
+  if (Reached(limits.per_repository_branch, in_lane.size())) return in_lane;
+  if (Reached(limits.per_namespace, in_namespace.size())) return in_namespace;
+  if (Reached(limits.total, all.size())) return all;
+  return {};
 }
 
 std::string LaneOf(const api::TaskSpec& spec) {

@@ -32,6 +32,10 @@ class AdmissionPlan {
   std::vector<store::WaitingRow> taken_;
 };
 
+/// The runs of which one must end before the plan takes this one, oldest first; empty when it does.
+std::vector<std::string> InTheWay(const AdmissionLimits& limits, const std::vector<store::ActiveRow>& active,
+                                  const store::WaitingRow& row);
+
 /// What runs of one repository and branch have in common: a digest, since urls are long and may hold
 /// anything. The branch is the one delivered to when it is named, else the ref.
 std::string LaneOf(const api::TaskSpec& spec);

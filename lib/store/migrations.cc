@@ -105,10 +105,17 @@ Step UpOnce(Transaction& transaction, std::span<const Migration> known, int64_t 
   return MigrationState{next.version, std::string(next.name), rows[0].Time(0)};
 }
 
-/// Undoes the newest applied migration when it is above `floor`, or nothing.
-Step DownOnce(Transaction& transaction, std::span<const Migration> known, int64_t floor) {
+struct Descent {
+  int64_t top = 0;    ///< where it begins
+  int64_t floor = 0;  ///< where it ends
+  const Migrator::MayUndo& may_undo;
+};
+
+/// Undoes the newest applied migration when it is above the floor, or nothing.
+Step DownOnce(Transaction& transaction, std::span<const Migration> known, const Descent& descent) {
   YBIS_ASSIGN(const auto applied, LockedHistory(transaction, known));
-  if (applied.empty() || applied.back().version <= floor) return std::nullopt;
+  if (applied.empty() || applied.back().version <= descent.floor) return std::nullopt;
+  if (descent.may_undo && applied.back().version == descent.top) YBIS_TRY(descent.may_undo(transaction));
   const Migration& last = known[applied.size() - 1];
   if (auto done = transaction.ExecScript(std::string(last.down)); !done) {
     return FailIn("migration " + MigrationLabel(last.version, last.name) + " down", done.error());
@@ -161,12 +168,14 @@ Result<std::vector<MigrationState>> Migrator::Up(std::stop_token stop, std::opti
   return Repeat(pool_, stop, [&](Transaction& tx) { return UpOnce(tx, migrations_, target); });
 }
 
-Result<std::vector<MigrationState>> Migrator::Down(int64_t count, std::stop_token stop) {
+Result<std::vector<MigrationState>> Migrator::Down(int64_t count, std::stop_token stop,
+                                                   const MayUndo& may_undo) {
   YBIS_ASSIGN(const auto applied,
               pool_.Transact([&](Transaction& tx) { return LockedHistory(tx, migrations_); }, stop,
                              InDoubt::kRepeat));
-  const int64_t floor = std::max<int64_t>(0, static_cast<int64_t>(applied.size()) - count);
-  return Repeat(pool_, stop, [&](Transaction& tx) { return DownOnce(tx, migrations_, floor); });
+  const auto top = static_cast<int64_t>(applied.size());
+  const Descent descent{top, std::max<int64_t>(0, top - count), may_undo};
+  return Repeat(pool_, stop, [&](Transaction& tx) { return DownOnce(tx, migrations_, descent); });
 }
 
 Result<std::vector<MigrationState>> Migrator::State(std::stop_token stop) {

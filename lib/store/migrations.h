@@ -1,5 +1,6 @@
 #pragma once
 // The schema's history: numbered SQL files lib/store/migrations/NNNN_name.{up,down}.sql, embedded at build.
+#include <functional>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -64,8 +65,10 @@ class Migrator {
 
   /// Applies what is pending up to `to` (all when none); returns what was applied, in order.
   Result<std::vector<MigrationState>> Up(std::stop_token stop, std::optional<int64_t> to = {});
-  /// Undoes the newest `count`, newest first.
-  Result<std::vector<MigrationState>> Down(int64_t count, std::stop_token stop);
+  /// Asked in the transaction of the first step, under the advisory lock, before anything is undone.
+  using MayUndo = std::function<Status(Transaction&)>;
+  /// Undoes the newest `count`, newest first; nothing when `may_undo` fails.
+  Result<std::vector<MigrationState>> Down(int64_t count, std::stop_token stop, const MayUndo& may_undo = {});
   /// Every migration known to this binary, applied or pending.
   Result<std::vector<MigrationState>> State(std::stop_token stop);
   /// Ok when the database is exactly at this binary's newest version.

@@ -71,6 +71,34 @@ Result<bool> QueueStore::Hold(const std::string& run_id, int priority, const Hol
   return !rows.empty();
 }
 
+Result<std::vector<std::string>> QueueStore::Abandoned(const std::vector<std::string>& run_ids,
+                                                       std::chrono::seconds idle) {
+  // One past its deadline is the watchdog's.
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("SELECT run_id FROM leases WHERE run_id = ANY ($1::text[]) AND expires IS NULL "
+                       "AND holder = '' AND NOT cancel AND granted <= now() - make_interval(secs => $2) "
+                       "AND (deadline IS NULL OR deadline > now()) ORDER BY position FOR UPDATE",
+                       {run_ids, static_cast<int64_t>(idle.count())}));
+  std::vector<std::string> found;
+  for (size_t i = 0; i < rows.size(); ++i) found.push_back(rows[i].Text(0));
+  return found;
+}
+
+Status QueueStore::PutBack(const std::string& run_id, int priority) {
+  YBIS_TRY(tx_.Exec(
+      "WITH l AS (DELETE FROM leases WHERE run_id = $1 RETURNING run_id, namespace, lane, deadline), "
+      // The clock of its deadline does not run meanwhile.
+      "r AS (UPDATE runs SET state = 'Queued', time_left = coalesce(l.deadline - now(), "
+      "runs.time_left), deadline = NULL FROM l WHERE runs.run_id = l.run_id), "
+      "q AS (INSERT INTO queue (priority, position, run_id, namespace, lane) "
+      "SELECT $2, nextval('queue_position'), run_id, namespace, lane FROM l "
+      "RETURNING run_id, position) "
+      "INSERT INTO events (run_id, key, type) SELECT run_id, 'queue:' || position, 'RUN_QUEUED' "
+      "FROM q ON CONFLICT DO NOTHING",
+      {run_id, priority}));
+  return {};
+}
+
 Result<bool> QueueStore::Release(const std::string& run_id) {
   YBIS_ASSIGN(const auto rows,
               tx_.Exec("WITH h AS (DELETE FROM holds WHERE run_id = $1 RETURNING *), "

@@ -67,6 +67,11 @@ class QueueStore {
   /// the why and how long. `priority` is the one it goes back with. False: it is neither queued nor
   /// dispatched.
   Result<bool> Hold(const std::string& run_id, int priority, const HoldRow& hold);
+  /// Those of these runs that are dispatched and that nobody has picked up for `idle`; locked.
+  Result<std::vector<std::string>> Abandoned(const std::vector<std::string>& run_ids,
+                                             std::chrono::seconds idle);
+  /// Queues such a run again, behind the others of its priority.
+  Status PutBack(const std::string& run_id, int priority);
   /// Queues a held run behind the others of its priority. False when it is not held.
   Result<bool> Release(const std::string& run_id);
   /// The same held run with another place to go back to. False when it is not held.

@@ -4,7 +4,9 @@
 
 #include <sstream>
 
+#include "cli/dry_run.h"
 #include "cli/views.h"
+#include "workflow/loader.h"
 
 namespace ybis::cli {
 namespace {
@@ -22,6 +24,16 @@ TEST(Visible, ShowsWhatIsNoCharacter) {
   EXPECT_EQ(Visible("\xc3"), "<C3>");
   EXPECT_EQ(Visible("\xe2\x80("), "<E2><80>(");
   EXPECT_EQ(Visible("\xe0\x80\xaf"), "<E0><80><AF>") << "longer than it need be";
+}
+
+TEST(PrintDryRun, AsksNothingOfATerminal) {
+  Rehearsal rehearsal{"x", {}, *workflow::BuiltInWorkflow("ybis-native")};
+  rehearsal.spec.repository.url = "https://h/\x1b[2Jx";
+  rehearsal.spec.verification.commands = {{"make", "\x1b[8mtest"}};
+  std::ostringstream out;
+  PrintDryRun(out, rehearsal, nullptr);
+  EXPECT_EQ(out.str().find('\x1b'), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("https://h/ [2Jx"), std::string::npos) << out.str();
 }
 
 TEST(PaintedPatch, HidesNoLineOfAChangeOnATerminal) {

@@ -59,6 +59,18 @@ TEST_F(Verbs, OutputThatIsLostIsAnError) {
   EXPECT_TRUE(err.str().starts_with("error: standard output: No space left on device;")) << err.str();
 }
 
+TEST_F(Verbs, ARevisionMayBeAskedForByItsReasonAndTheHintIsForTheBackend) {
+  if (::isatty(STDIN_FILENO) == 1) GTEST_SKIP() << "there somebody would be asked";
+  EXPECT_NE(Ybis({"revise", "x"}).err.find("--feedback: a revision"), std::string::npos);
+  for (const char* flag : {"--reason", "--feedback"}) {
+    const Outcome local = Ybis({"revise", "x", flag, "y"});
+    EXPECT_EQ(local.code, kExitUsage);
+    EXPECT_NE(local.err.find("`ybis diff x`, then give --yes"), std::string::npos) << local.err;
+  }
+  const Outcome cluster = Ybis({"approve", "x", "--backend", "cluster", "-n", "team"});
+  EXPECT_NE(cluster.err.find("`ybis diff x --backend cluster -n team`"), std::string::npos) << cluster.err;
+}
+
 TEST_F(Verbs, EveryHelpHasAnExample) {
   for (std::vector<std::string> words : kLocalVerbs) {
     words.emplace_back("--help");

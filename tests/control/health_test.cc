@@ -89,6 +89,38 @@ TEST(ModelCheck, NobodyThereAndMissingFilesAreBroken) {
   EXPECT_EQ(ModelChecks({}).at(0)({}).grade, HealthGrade::kWarning);
 }
 
+TEST(GitCheck, IsBrokenWhereNoGitRuns) {
+  EXPECT_EQ(GitCheck()({}).grade, HealthGrade::kOk);
+  for (const char* program : {"/nowhere/git", "/bin/false"}) {
+    const HealthFinding found = GitCheck(program)({});
+    EXPECT_EQ(found.grade, HealthGrade::kBroken) << program;
+    EXPECT_EQ(found.message, std::string(program) + " does not run");
+    EXPECT_FALSE(found.remedy.empty());
+  }
+}
+
+TEST(SandboxCheck, NamesWhatTheKernelLacks) {
+  struct Case {
+    int64_t landlock;
+    bool seccomp;
+    bool best_effort;
+    HealthGrade grade;
+    std::string message;
+  };
+  const std::vector<Case> cases = {
+      {4, true, false, HealthGrade::kOk, "Landlock version 4, seccomp"},
+      {-1, true, false, HealthGrade::kBroken, "this kernel lacks Landlock"},
+      {4, false, false, HealthGrade::kBroken, "this kernel lacks seccomp"},
+      {0, false, false, HealthGrade::kBroken, "this kernel lacks Landlock and seccomp"},
+      {-1, true, true, HealthGrade::kWarning, "this kernel lacks Landlock"}};
+  for (const Case& one : cases) {
+    const HealthFinding found = SandboxFinding(one.landlock, one.seccomp, one.best_effort);
+    EXPECT_EQ(found.grade, one.grade) << one.message;
+    EXPECT_EQ(found.message, one.message);
+    EXPECT_EQ(found.remedy.empty(), one.grade == HealthGrade::kOk);
+  }
+}
+
 TEST(DiskCheck, WarnsBelowTheLimitAndBreaksBelowATenthOfIt) {
   testing::TempDir dir;
   std::error_code error;

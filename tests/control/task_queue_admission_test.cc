@@ -27,6 +27,17 @@ TEST(AdmissionPlan, ZeroIsNoLimitButTheCallersCountHolds) {
   EXPECT_FALSE(plan.Take(Waiting("a", "x")));
 }
 
+TEST(InTheWay, NamesTheRunsOfTheNarrowestLimitThatIsReached) {
+  const std::vector<store::ActiveRow> active = {
+      {1, "r1", "a", "x", ""}, {2, "r2", "a", "y", ""}, {3, "r3", "b", "z", ""}};
+  using Runs = std::vector<std::string>;
+  EXPECT_EQ(InTheWay({3, 2, 1}, active, Waiting("a", "y")), Runs{"r2"});
+  EXPECT_EQ(InTheWay({3, 2, 1}, active, Waiting("a", "w")), (Runs{"r1", "r2"}));
+  EXPECT_EQ(InTheWay({3, 2, 1}, active, Waiting("b", "w")), (Runs{"r1", "r2", "r3"}));
+  EXPECT_EQ(InTheWay({4, 2, 1}, active, Waiting("b", "w")), Runs());
+  EXPECT_EQ(InTheWay({0, 0, 0}, active, Waiting("a", "x")), Runs());
+}
+
 TEST(LaneOf, IsTheRepositoryAndTheBranchThatIsWritten) {
   api::TaskSpec plain;
   plain.repository.url = "https://git.example/a.git";

@@ -105,6 +105,8 @@ def test_each_service_does_what_it_should(compose):
             while subprocess.run(probe, capture_output=True).returncode != 0:
                 assert time.monotonic() < until and worker.poll() is None, "the worker did not become healthy"
                 time.sleep(0.2)
+            shown = run("ybis", "config", "show")
+            assert re.search(r"limits\.maxRuns +1000 ", shown.stdout), "workers beside this one have room: " + shown.stdout
             repository = machine.repository("hello")
             made = run("ybis", "task", "create", "-f", str(ROOT / "examples/tasks/hello.yaml"), "--repo", str(repository))
             assert made.returncode == 0, made.stderr

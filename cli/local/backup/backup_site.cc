@@ -21,16 +21,27 @@ Result<std::string> DatabaseOf(store::Pool& pool, std::stop_token stop) {
   return fmt::format("{} of server {}", rows[0].Text(0), rows[0].Text(1));
 }
 
-Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop) {
-  YBIS_ASSIGN(const auto there,
-              pool.Execute("SELECT to_regclass('leases') IS NOT NULL", {}, stop, store::InDoubt::kRepeat));
+namespace {
+
+Result<std::optional<std::string>> FindLease(store::Transaction& tx, bool lock) {
+  YBIS_ASSIGN(const auto there, tx.Exec("SELECT to_regclass('leases') IS NOT NULL"));
   if (!there[0].Bool(0)) return std::nullopt;
-  YBIS_ASSIGN(const auto rows,
-              pool.Execute("SELECT run_id, holder FROM leases WHERE expires > now() ORDER BY 1 LIMIT 1", {},
-                           std::move(stop), store::InDoubt::kRepeat));
+  if (lock) YBIS_TRY(tx.Exec("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE"));
+  YBIS_ASSIGN(
+      const auto rows,
+      tx.Exec("SELECT run_id, holder FROM leases WHERE expires > clock_timestamp() ORDER BY 1 LIMIT 1"));
   if (rows.empty()) return std::nullopt;
   return fmt::format("run {} by {}", rows[0].Text(0), rows[0].Text(1));
 }
+
+}  // namespace
+
+Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop) {
+  return pool.Transact([](store::Transaction& tx) { return FindLease(tx, false); }, std::move(stop),
+                       store::InDoubt::kRepeat);
+}
+
+Result<std::optional<std::string>> LockAndFindLease(store::Transaction& tx) { return FindLease(tx, true); }
 
 std::vector<std::string> ConfigRoots(bool secrets) {
   std::vector<std::string> roots = {"config.yaml", "workflows"};

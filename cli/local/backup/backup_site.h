@@ -31,6 +31,8 @@ Result<std::string> DatabaseOf(store::Pool& pool, std::stop_token stop);
 
 /// A run whose lease lives, and who holds it: "run R by W". None where the database was never migrated.
 Result<std::optional<std::string>> LiveLease(store::Pool& pool, std::stop_token stop);
+/// The same, and nobody takes a lease until the end of the transaction.
+Result<std::optional<std::string>> LockAndFindLease(store::Transaction& tx);
 
 /// The names below the settings folder that "configs" has; secrets only on demand.
 std::vector<std::string> ConfigRoots(bool secrets);

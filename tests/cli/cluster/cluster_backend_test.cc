@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "base/digest.h"
+#include "cli/follow.h"
 #include "cli/wait_view.h"
 #include "tests/cli/cluster/fake_cluster.h"
 #include "tests/support/temp_dir.h"
@@ -109,8 +112,10 @@ TEST_F(OnCluster, AllNamespacesAsksForAll) {
 TEST_F(OnCluster, FindsByNameUidAndRun) {
   fake_.AddTask("one", "Running", "abcd1234");
   fake_.AddTask("two", "Running", "abce5678");
-  for (const char* reference : {"one", "abcd", "abcd1234", "abcd1234-1", "abcd1234-9"})
+  for (const char* reference : {"one", "abcd", "abcd1234", "abcd1234-1"})
     EXPECT_EQ(Find(reference).name, "one");
+  for (const char* reference : {"abcd1234-2", "abcd1234-01"})
+    EXPECT_EQ(backend_->Find(reference, {}).error().code, ErrorCode::kNotFound) << reference;
   const auto both = backend_->Find("abc", {});
   EXPECT_EQ(both.error().code, ErrorCode::kNotFound) << "three characters are too few";
   fake_.AddTask("three", "Running", "abcd9999");
@@ -250,6 +255,24 @@ TEST_F(OnCluster, ReadsTheRecord) {
   EXPECT_EQ(*backend_->Artifact(task, "nodes/1-plan/input.json", {}), "{}");
 }
 
+TEST_F(OnCluster, AnOlderRunIsReadByItsIdAndNothingIsDoneToTheNewest) {
+  json& object = fake_.AddTask("one", "Blocked");
+  object["status"]["run"]["id"] = "abcd1234-2";
+  object["status"]["run"]["number"] = 2;
+  object["status"]["artifacts"] = json::array({{{"name", "plan.json"}, {"digest", "sha256:0"}, {"size", 2}}});
+  fake_.texts[std::string(FakeCluster::kRuns) + "abcd1234-1/nodes?after=0"] =
+      R"({"items":[{"seq":1,"node":"plan","outcome":"ok","startTime":"2026-01-01T00:00:00Z","completionTime":"2026-01-01T00:00:01Z"}]})";
+  const TaskView older = Find("abcd1234-1");
+  EXPECT_EQ(backend_->Nodes(older, 0, {})->at(0).node, "plan");
+  EXPECT_TRUE(IsOver(older));
+  EXPECT_FALSE(backend_->Artifacts(older, {})) << "the task names the newest run's";
+  const Status newest = CheckNewest(older, ErrorCode::kConflict);
+  EXPECT_EQ(newest.error().code, ErrorCode::kConflict);
+  EXPECT_NE(newest.error().message.find("abcd1234-2"), std::string::npos) << newest.error().message;
+  for (const char* reference : {"one", "abcd", "abcd1234-2"})
+    EXPECT_TRUE(CheckNewest(Find(reference), ErrorCode::kConflict)) << reference;
+}
+
 TEST_F(OnCluster, ATaskWithoutARunHasNoRecord) {
   fake_.AddTask("one", "Pending")["status"].erase("run");
   const TaskView task = Find("one");
@@ -327,6 +350,14 @@ TEST_F(OnCluster, FollowsLogsUntilTheRunIsOver) {
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(out, "line\n");
   EXPECT_EQ(tries, 2);
+}
+
+TEST_F(OnCluster, FollowingATaskAsksNothingOfATerminal) {
+  fake_.AddTask("one", "Completed")["spec"]["repository"]["url"] = "https://h/\x1b[2Jx";
+  std::ostringstream out, err;
+  Context context{out, err, {}};
+  EXPECT_EQ(FollowTask(context, *backend_, Find("one"), {}), kExitOk);
+  EXPECT_EQ(out.str().find('\x1b'), std::string::npos) << out.str();
 }
 
 TEST_F(OnCluster, LeasesAreTheRunningOnes) {

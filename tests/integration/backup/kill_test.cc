@@ -118,6 +118,43 @@ TEST_F(BackupKill, RestoreLeavesTheOldStateOrTheNewOneInAllComponents) {
   RecordProperty("went_through", went_through);
 }
 
+TEST_F(BackupKill, RestoreLeavesWorkspacesOfTheStateThatTheRecordIsOf) {
+  const fs::path plan = Data() / "runs/r1/runs/r1/artifacts/plan.json";
+  const auto write = [&](const std::string& text) {
+    fs::create_directories(plan.parent_path());
+    ASSERT_TRUE(WriteFileAtomic(plan, text));
+  };
+  const auto backup = [&] {
+    const auto made = machine_.Ybis({"backup", "create", "--include-workspaces", "-o", "name"});
+    EXPECT_EQ(made.exit_code, 0) << made.error_output;
+    return made.output.substr(0, made.output.find('\n'));
+  };
+  Task("one");
+  write("then");
+  const std::string then_names = Names(), then = backup();
+  Task("two");
+  write("now");
+  const std::string now_names = Names(), now = backup();
+  const auto whole = Time({"backup", "restore", then, "--yes"});
+  ASSERT_EQ(ReadFile(plan).value_or("none"), "then");
+  int killed = 0, stayed = 0;
+  bool is_then = true;
+  for (int i = 0; i < kKills; ++i) {
+    killed += Kill({"backup", "restore", is_then ? now : then, "--yes"}, whole * i / kKills) ? 1 : 0;
+    const std::string names = Names();  // the next command: it ends what was begun
+    ASSERT_TRUE(names == then_names || names == now_names) << names;
+    stayed += (names == then_names) == is_then ? 1 : 0;
+    is_then = names == then_names;
+    EXPECT_EQ(ReadFile(plan).value_or("none"), is_then ? "then" : "now") << "they are of one state";
+    EXPECT_FALSE(fs::exists(Data() / "restore.json"));
+  }
+  EXPECT_GT(killed, kKills / 2);
+  EXPECT_GT(stayed, 0);
+  ASSERT_EQ(machine_.Ybis({"backup", "restore", then, "--yes"}).exit_code, 0);
+  EXPECT_EQ(ReadFile(plan).value_or("none"), "then");
+  EXPECT_EQ(Leftovers(Data()) + Leftovers(Data() / "runs") + Leftovers(Data() / "backups"), "");
+}
+
 TEST_F(BackupKill, TwoCommandsAtOnceDoNotMeet) {
   Task("one");
   std::vector<ProcessResult> results(3);

@@ -1,9 +1,12 @@
 // ybis db rollback: asked, refused under runs, and never without a way back.
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "store/migrations.h"
+#include "store/system_journal.h"
 #include "tests/integration/backup/fixture.h"
 #include "tests/integration/local/machine.h"
 
@@ -40,6 +43,46 @@ TEST_F(Rollback, IsRefusedWhileALeaseLivesUnlessForced) {
   const auto forced = Run({"1", "--yes", "--force"});
   EXPECT_EQ(forced.exit_code, 0) << forced.error_output;
   EXPECT_EQ(Applied(), all_ - 1);
+}
+
+TEST_F(Rollback, IsRefusedWhenARunIsTakenUpWhileTheBackupIsMade) {
+  std::string run_id;
+  std::future<ProcessResult> rollback;
+  const auto meanwhile = [&](store::Transaction& tx) -> Status {
+    // The backup's entry in the system journal has to wait for this lock.
+    YBIS_TRY(tx.Exec("SELECT pg_advisory_xact_lock($1)", {store::kSchemaLock}));
+    rollback = std::async(std::launch::async, [this] { return Run({"1", "--yes"}); });
+    const std::string waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    for (int i = 0; i < 600 && site_.Count(waiting) == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    run_id = site_.AddRun("late", false);
+    return {};
+  };
+  store::Pool pool({.url = site_.url, .size = 1});
+  ASSERT_TRUE(pool.Transact(meanwhile, {}));
+  const ProcessResult refused = rollback.get();
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.error_output.find("what was there before"), std::string::npos) << refused.error_output;
+  EXPECT_NE(refused.error_output.find(run_id), std::string::npos) << refused.error_output;
+  EXPECT_EQ(Applied(), all_);
+}
+
+TEST_F(Rollback, IsInTheJournalOfTheDatabase) {
+  ASSERT_EQ(Run({"1", "--yes"}).exit_code, 0);
+  const auto status = machine_.Ybis({"db", "status", "-o", "wide", "--database-url", site_.url});
+  for (const char* what : {"MIGRATION_APPLIED", "BACKUP_CREATED", "MIGRATION_UNDONE"})
+    EXPECT_NE(status.output.find(what), std::string::npos) << status.output;
+  const auto object = nlohmann::json::parse(
+      machine_.Ybis({"db", "status", "-o", "json", "--database-url", site_.url}).output);
+  EXPECT_EQ(object["journal"].back()["type"], "MIGRATION_UNDONE") << object.dump(2);
+}
+
+TEST_F(Rollback, WhatIsMissingAfterItIsNamedWithTheCommandThatAppliesIt) {
+  ASSERT_EQ(Run({"1", "--yes"}).exit_code, 0);
+  const auto refused = machine_.Ybis({"task", "list", "--database-url", site_.url});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.error_output.find("`ybis db migrate` brings it up to date"), std::string::npos)
+      << refused.error_output;
 }
 
 TEST_F(Rollback, LeavesABackupThatBringsAllBack) {

@@ -4,9 +4,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/file.h"
 #include "tests/integration/local/machine.h"
 
 namespace ybis::testing {
@@ -100,7 +102,7 @@ TEST_F(LocalApprovals, ARevisedChangeIsMadeAnewAndWaitsAgain) {
   Block();
   const std::string first = Subject();
   EXPECT_EQ(machine_.Ybis({"revise", kTask, "--yes"}).exit_code, 2) << "feedback is needed";
-  const auto revised = machine_.Ybis({"revise", kTask, "--yes", "--feedback", "Three replicas are enough."});
+  const auto revised = machine_.Ybis({"revise", kTask, "--yes", "--reason", "Three replicas are enough."});
   ASSERT_EQ(revised.exit_code, 0) << revised.error_output;
   const auto run = machine_.Ybis({"run", kTask});
   ASSERT_EQ(run.exit_code, 4) << run.output << run.error_output;
@@ -185,6 +187,53 @@ TEST_F(LocalApprovals, WorkersKilledAroundTheDecisionDeliverOnceAllTheSame) {
       machine_.Git(repository_, {"rev-list", "--count", "main.." + machine_.Branches(repository_).at(0)}),
       "1");
   EXPECT_EQ(machine_.Task(kTask)["status"]["usage"]["llmCalls"], 3) << "no model was asked again";
+}
+
+TEST_F(LocalApprovals, ARunThatEndedWhileItWaitedIsClearedUpByTheNextCommandThatRuns) {
+  Block();
+  const std::string run_id = machine_.Task(kTask)["status"]["run"]["id"];
+  const auto folder = machine_.path() / "data/runs" / run_id;
+  const auto journal = folder / "runs" / run_id / "artifacts/events.jsonl";
+  ASSERT_EQ(machine_.Ybis({"reject", kTask, "--yes", "--reason", "not before the release"}).exit_code, 0);
+  EXPECT_TRUE(std::filesystem::exists(folder / "worktrees"));
+  EXPECT_EQ(ReadFile(journal).value_or("").find("RUN_FAILED"), std::string::npos);
+  const std::string hello = machine_.Repository("hello");
+  ASSERT_EQ(machine_.Ybis({"run", Example("hello"), "--repo", hello}).exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(folder / "worktrees"));
+  EXPECT_EQ(ReadFile(journal).value_or("none"),
+            machine_.Ybis({"artifacts", kTask, "get", "events.jsonl"}).output);
+  EXPECT_NE(ReadFile(journal).value_or("none").find("RUN_FAILED"), std::string::npos);
+}
+
+TEST_F(LocalApprovals, AnOlderRunIsReadButNeverTakenForTheNewest) {
+  Block();
+  const std::string first = machine_.Task(kTask)["status"]["run"]["id"];
+  ASSERT_EQ(machine_.Ybis({"retry", kTask}).exit_code, 0);
+  ASSERT_EQ(machine_.Ybis({"run", kTask}).exit_code, 4);
+  const std::string second = machine_.Task(kTask)["status"]["run"]["id"];
+  ASSERT_NE(first, second);
+  const std::vector<std::pair<std::vector<std::string>, int>> refused = {
+      {{"approve", first, "--yes"}, 5},
+      {{"reject", first, "--yes", "--reason", "x"}, 5},
+      {{"revise", first, "--yes", "--feedback", "x"}, 5},
+      {{"cancel", first}, 2},
+      {{"retry", first}, 2},
+      {{"run", first}, 2},
+      {{"watch", first}, 2}};
+  for (const auto& [words, code] : refused) {
+    const auto outcome = machine_.Ybis(words);
+    EXPECT_EQ(outcome.exit_code, code) << words.at(0) << outcome.error_output;
+    EXPECT_NE(outcome.error_output.find(second), std::string::npos) << outcome.error_output;
+  }
+  EXPECT_EQ(machine_.Phase(kTask), "Blocked");
+  EXPECT_NE(machine_.Events(first).find("superseded by a retry"), std::string::npos)
+      << machine_.Events(first);
+  EXPECT_NE(machine_.Ybis({"logs", first}).output.find(first), std::string::npos);
+  EXPECT_NE(machine_.Ybis({"diff", first}).output.find("replicas: 4"), std::string::npos);
+  const std::string status = machine_.Ybis({"task", "status", first}).output;
+  EXPECT_NE(status.find("Nodes of run " + first), std::string::npos) << status;
+  EXPECT_NE(status.find("Approvals 0 of 1"), std::string::npos) << status;
+  EXPECT_EQ(machine_.Ybis({"approve", second, "--yes"}).exit_code, 0);
 }
 
 TEST_F(LocalApprovals, ACancelledRunCanBeDecidedNoMore) {

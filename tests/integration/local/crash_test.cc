@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <thread>
 
 #include "base/file.h"
@@ -69,6 +70,27 @@ TEST_F(LocalCrash, AKilledWorkersRunIsTakenUpByTheNextFromItsCheckpoint) {
   EXPECT_EQ(status["usage"]["llmCalls"], 3) << "nothing was asked twice";
 }
 
+TEST_F(LocalCrash, WorkerStatusTellsWhoHoldsARunAndWhetherItLives) {
+  CreateSlow("held");
+  const auto line = [&] {
+    const std::string table = machine_.Ybis({"worker", "status"}).output;
+    const size_t at = table.find(RunId("held"));
+    return at == std::string::npos ? table : table.substr(at, table.find('\n', at) - at);
+  };
+  {
+    Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
+    ASSERT_TRUE(machine_.WaitNode("held", "verify")) << machine_.Task("held").dump(2) << WorkerLog();
+    // RUN TASK STATE NODE ATTEMPT HELD LEASE-LEFT HOLDER: a lease lasts 20 s here.
+    const std::regex held(R"(\S+ +held +Running +verify +1 +\d+s +(1\d|20)s +\S+/\d+)");
+    EXPECT_TRUE(std::regex_match(line(), held)) << line();
+    worker.Signal(SIGKILL);
+    worker.Wait(5s);
+  }
+  EXPECT_TRUE(line().ends_with(" (dead)")) << line();
+  const auto health = machine_.Ybis({"health"});
+  EXPECT_NE(health.output.find("1 of 1 runs have lost their worker"), std::string::npos) << health.output;
+}
+
 TEST_F(LocalCrash, AKilledRunnerIsStartedAgain) {
   const std::string repository = CreateSlow("runner");
   Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
@@ -91,6 +113,53 @@ TEST_F(LocalCrash, ATerminatedWorkerGivesItsRunBackAtOnce) {
   const auto run = machine_.Ybis({"run", "term"});
   EXPECT_EQ(run.exit_code, 0) << run.output << run.error_output;
   ExpectDelivered("term", repository);
+}
+
+TEST_F(LocalCrash, AStoppedRunMakesWayAndGoesOnWhereItStood) {
+  const std::string repository = CreateSlow("stopped");
+  {
+    Background run(machine_.Command({"run", "stopped"}), machine_.env(), machine_.path() / "run.log");
+    ASSERT_TRUE(machine_.WaitNode("stopped", "verify")) << machine_.Task("stopped").dump(2);
+    run.Signal(SIGINT);
+    EXPECT_EQ(run.Wait(30s), 130);
+  }
+  EXPECT_EQ(machine_.Ybis({"worker", "status", "-o", "name"}).output, "") << "it holds no place";
+  const auto other = machine_.Ybis({"run", Example("hello"), "--name", "other", "--repo", repository});
+  EXPECT_EQ(other.exit_code, 0) << other.output << other.error_output;
+  EXPECT_EQ(other.error_output.find("waiting"), std::string::npos) << other.error_output;
+  const auto again = machine_.Ybis({"run", "stopped"});
+  EXPECT_EQ(again.exit_code, 0) << again.output << again.error_output;
+  const json status = machine_.Task("stopped")["status"];
+  EXPECT_EQ(status["run"]["attempt"], 2);
+  EXPECT_EQ(status["usage"]["llmCalls"], 3) << "nothing was asked twice";
+}
+
+TEST_F(LocalCrash, AStoppedCommandsRunIsALivingWorkersAtOnce) {
+  const std::string repository = CreateSlow("handed");
+  Background run(machine_.Command({"run", "handed"}), machine_.env(), machine_.path() / "run.log");
+  ASSERT_TRUE(machine_.WaitNode("handed", "verify")) << machine_.Task("handed").dump(2);
+  Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
+  run.Signal(SIGINT);
+  EXPECT_EQ(run.Wait(30s), 130);
+  ExpectDelivered("handed", repository);
+  EXPECT_EQ(machine_.Task("handed")["status"]["run"]["attempt"], 2);
+}
+
+TEST_F(LocalCrash, AKilledCommandsRunMakesWayForTheNext) {
+  const std::string repository = CreateSlow("killed");
+  {
+    Background run(machine_.Command({"run", "killed"}), machine_.env(), machine_.path() / "run.log");
+    ASSERT_TRUE(machine_.WaitNode("killed", "verify")) << machine_.Task("killed").dump(2);
+    run.Signal(SIGKILL);
+    run.Wait(5s);
+  }
+  const auto other = machine_.Ybis({"run", Example("hello"), "--name", "other", "--repo", repository});
+  EXPECT_EQ(other.exit_code, 0) << other.output << other.error_output;
+  EXPECT_NE(other.error_output.find("waiting for " + RunId("killed") + ":"), std::string::npos)
+      << other.error_output;
+  const auto again = machine_.Ybis({"run", "killed"});
+  EXPECT_EQ(again.exit_code, 0) << again.output << again.error_output;
+  EXPECT_EQ(machine_.Task("killed")["status"]["usage"]["llmCalls"], 3) << "nothing was asked twice";
 }
 
 TEST_F(LocalCrash, CancelReachesARunThatIsUnderWay) {

@@ -36,6 +36,7 @@ class PickUpsTest : public ::testing::Test {
     EXPECT_TRUE(run) << run.error().message;
     return *run;
   }
+  bool Admitted(const std::string& run_id) { return queue_.AdmitRun(run_id)->empty(); }
   RunState StateOf(const std::string& run_id) { return RunLedger(pool_).GetRun(run_id, {})->state; }
 
   store::Pool pool_{{.url = Server().NewDatabase(), .size = 4}};
@@ -70,7 +71,7 @@ TEST_F(PickUpsTest, EachRunGoesToOneStarter) {
 
 TEST_F(PickUpsTest, AnOldPickUpIsAnybodysUnlessItIsKept) {
   const RunRecord run = Enqueue("a");
-  ASSERT_TRUE(*queue_.AdmitRun(run.run_id));
+  ASSERT_TRUE(Admitted(run.run_id));
   ASSERT_TRUE(*one_.TakeRun(run.run_id, {}));
   const auto age = [&] {
     ASSERT_TRUE(pool_.Execute("UPDATE leases SET granted = now() - interval '1 hour'", {}, {}));
@@ -94,7 +95,7 @@ TEST_F(PickUpsTest, APickUpThatItsStarterDoesNotKnowOfRunsOutWhileTheStarterLive
 
 TEST_F(PickUpsTest, AClaimedRunCannotBePickedUp) {
   const RunRecord run = Enqueue("a");
-  ASSERT_TRUE(*queue_.AdmitRun(run.run_id));
+  ASSERT_TRUE(Admitted(run.run_id));
   ASSERT_TRUE(*one_.TakeRun(run.run_id, {}));
   ASSERT_TRUE(RunLedger(pool_).Claim(run.run_id, "one", {}, {}));
   ASSERT_TRUE(pool_.Execute("UPDATE leases SET granted = now() - interval '1 hour'", {}, {}));
@@ -119,13 +120,34 @@ TEST_F(PickUpsTest, AdmitRunKeepsToTheLimits) {
   const RunRecord a = Enqueue("a");
   const RunRecord b = Enqueue("b");
   const RunRecord c = Enqueue("c");
-  EXPECT_TRUE(*queue_.AdmitRun(c.run_id)) << "ahead of its turn";
+  EXPECT_TRUE(Admitted(c.run_id)) << "ahead of its turn";
   EXPECT_EQ(StateOf(a.run_id), RunState::kQueued) << "and nothing else with it";
-  EXPECT_TRUE(*queue_.AdmitRun(a.run_id));
-  EXPECT_FALSE(*queue_.AdmitRun(b.run_id)) << "two are as many as there may be";
-  EXPECT_TRUE(*queue_.AdmitRun(c.run_id)) << "it has its place already";
+  EXPECT_TRUE(Admitted(a.run_id));
+  EXPECT_EQ(*queue_.AdmitRun(b.run_id), (std::vector<std::string>{c.run_id, a.run_id}))
+      << "two are as many as there may be";
+  EXPECT_TRUE(Admitted(c.run_id)) << "it has its place already";
   ASSERT_TRUE(queue_.Cancel(a.run_id, "x"));
-  EXPECT_TRUE(*queue_.AdmitRun(b.run_id));
+  EXPECT_TRUE(Admitted(b.run_id));
+}
+
+TEST_F(PickUpsTest, OnlyWhatNobodyHasPickedUpIsPutBack) {
+  const RunRecord picked = Enqueue("a");
+  const RunRecord idle = Enqueue("b");
+  ASSERT_TRUE(Admitted(picked.run_id));
+  ASSERT_TRUE(Admitted(idle.run_id));
+  ASSERT_TRUE(*one_.TakeRun(picked.run_id, {}));
+  const std::vector<std::string> both = {picked.run_id, idle.run_id};
+  ASSERT_TRUE(queue_.PutBack(both, std::chrono::seconds(60)));
+  EXPECT_EQ(StateOf(idle.run_id), RunState::kDispatched) << "somebody may be about to";
+  ASSERT_TRUE(queue_.PutBack(both, std::chrono::seconds(0)));
+  EXPECT_EQ(StateOf(idle.run_id), RunState::kQueued);
+  EXPECT_EQ(StateOf(picked.run_id), RunState::kDispatched);
+  EXPECT_FALSE(*two_.TakeRun(idle.run_id, {})) << "it has no place";
+  ASSERT_TRUE(RunLedger(pool_).Claim(picked.run_id, "one", {}, {}));
+  ASSERT_TRUE(queue_.PutBack(both, std::chrono::seconds(0)));
+  EXPECT_EQ(StateOf(picked.run_id), RunState::kRunning);
+  EXPECT_EQ(queue_.AdmitUpTo(10)->size(), 1U) << "a worker with room takes it up again";
+  EXPECT_EQ(*two_.Take(10, {}), std::vector<std::string>{idle.run_id});
 }
 
 TEST_F(PickUpsTest, TheCatalogFindsByNameUidAndRun) {

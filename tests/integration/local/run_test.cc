@@ -299,6 +299,20 @@ TEST_F(LocalRun, TellsEverythingAboutATask) {
     EXPECT_NE(events.find(type), std::string::npos) << events;
   }
   EXPECT_NE(machine_.Ybis({"logs", "hello"}).output.find("node finished"), std::string::npos);
+  const std::string run_id = task["status"]["run"]["id"];
+  const auto log = machine_.path() / "data/runs" / run_id / "runner.log";
+  ASSERT_TRUE(WriteFileAtomic(log, "of an attempt that was given back\n"));
+  const std::string recorded = machine_.Ybis({"artifacts", "hello", "get", "logs.jsonl"}).output;
+  EXPECT_EQ(machine_.Ybis({"logs", "hello"}).output, recorded) << "the rest was another machine's";
+  ASSERT_TRUE(WriteFileAtomic(log, "{\"msg\":\"run claimed\"}\nheard: \x1b[2J\nno end \x1b["));
+  ProcessSpec terminal;  // script(1) gives the command a terminal
+  terminal.argv = {"/usr/bin/script", "-qec", YBIS_BIN_DIR "/ybis logs hello", "/dev/null"};
+  terminal.env = machine_.env();
+  const std::string shown = RunProcess(terminal, {})->output;
+  EXPECT_NE(shown.find("heard: ^[[2J\r\nno end ^[["), std::string::npos) << shown;
+  EXPECT_EQ(shown.find('\x1b'), std::string::npos) << shown;
+  std::filesystem::remove(log);
+  EXPECT_EQ(machine_.Ybis({"logs", "hello", "-f"}).output, recorded) << "all of it was";
   EXPECT_EQ(machine_.Ybis({"task", "status", "nobody"}).exit_code, 3);
   const auto health = machine_.Ybis({"health"});
   EXPECT_EQ(health.exit_code, 0) << health.output;

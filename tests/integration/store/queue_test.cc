@@ -279,6 +279,38 @@ TEST(TaskQueue, AHoldStopsTheClockOfTheDeadline) {
   EXPECT_GT(Claimed(world, run), epoch);
 }
 
+TEST(TaskQueue, ARunThatIsPutBackKeepsItsTimeAndGoesOnUnderANewEpoch) {
+  World world(Server().NewDatabase());
+  const std::string run = Dispatched(world, "a");
+  const int64_t epoch = Claimed(world, run);
+  YBIS_ASSERT_OK(world.ledger.ReportNode(run, NodeReportOf(epoch, 1), {}));
+  YBIS_ASSERT_OK(world.ledger.Release(run, {epoch, "stopped"}, {}));
+  YBIS_ASSERT_OK(world.pool.Execute("UPDATE leases SET deadline = now() + interval '100 s'", {}, {}));
+  YBIS_ASSERT_OK(world.queue.PutBack({run}, std::chrono::seconds(0)));
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM leases"), 0);
+  EXPECT_EQ(
+      Count(world.pool,
+            "SELECT count(*) FROM runs WHERE state = 'Queued' AND deadline IS NULL AND time_left BETWEEN "
+            "interval '90 s' AND interval '100 s'"),
+      1);
+  ASSERT_EQ(world.queue.Admit()->size(), 1u);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM leases WHERE deadline > now() + interval '80 s'"), 1);
+  const auto claim = world.ledger.Claim(run, "pod-2", {}, {});
+  YBIS_ASSERT_OK(claim);
+  EXPECT_GT(claim->epoch, epoch);
+  EXPECT_EQ(claim->attempt, 2);
+  EXPECT_TRUE(claim->checkpoint) << "it goes on where it stood";
+}
+
+TEST(TaskQueue, WhatIsPastItsDeadlineIsNotPutBack) {
+  World world(Server().NewDatabase());
+  const std::string run = Dispatched(world, "a");
+  YBIS_ASSERT_OK(world.pool.Execute("UPDATE leases SET deadline = now() - interval '1 s'", {}, {}));
+  YBIS_ASSERT_OK(world.queue.PutBack({run}, std::chrono::seconds(0)));
+  ASSERT_EQ(world.watchdog.Sweep({})->size(), 1u);
+  EXPECT_EQ(world.ledger.GetRun(run, {})->state, RunState::kFailed);
+}
+
 TEST(TaskQueue, AHeldRunFollowsItsTaskAndCanBeCancelled) {
   World world(Server().NewDatabase(), {.total = 1, .per_namespace = 0, .per_repository_branch = 0});
   const std::string first = Dispatched(world, "first");

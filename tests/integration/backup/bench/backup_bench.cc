@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "cli/local/backup/create.h"
 #include "store/migrations.h"
+#include "tests/support/figure.h"
 #include "tests/support/must.h"
 #include "tests/support/postgres.h"
 #include "tests/support/temp_dir.h"
@@ -108,9 +109,10 @@ void Run() {
     alone.push_back(Alone(server, url, dir.path() / "alone.dump"));
     ours.push_back(Backup(site, bytes));
   }
-  std::printf("backup of %d runs: %.1f s (%.0f MB), pg_dump alone %.1f s: %.2f x (median of %d in turn)\n",
-              kRuns, Median(ours), static_cast<double>(bytes) / 1e6, Median(alone),
-              Median(ours) / Median(alone), kRounds);
+  testing::PrintFigure("backup of 100,000 runs", Median(ours), "s");
+  testing::PrintFigure("its size", static_cast<double>(bytes) / 1e6, "MB");
+  testing::PrintFigure("backup beside pg_dump alone", Median(ours) / Median(alone), "×",
+                       testing::Wanted::kAtMost, 1.3);
 }
 
 }  // namespace
