@@ -567,9 +567,11 @@ TEST_F(Sandboxed, WorksFromAnUndumpableRunner) {
     const auto support = ProbeSandbox();
     if (!support || !support->missing.empty()) ::_exit(2);
     policy_.limits.processes = 5;
-    const auto result =
-        Run({"/bin/sh", "-c", "cat /proc/$PPID/environ; for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait"});
+    const auto result = Run({"/bin/sh", "-c",
+                             "cat /proc/$PPID/environ; touch -d @1000 own; chmod 750 own; "
+                             "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait"});
     if (!result || !result->process.output.empty()) ::_exit(3);
+    if (ModeOf(worktree_ / "own") != 0750U || TimeOf(worktree_ / "own") != 1000) ::_exit(5);
     ::_exit(result->stopped_for == "processes" ? 0 : 4);
   }
   int status = 0;
