@@ -1,0 +1,2 @@
+ALTER TABLE runs DROP COLUMN refusals;
+ALTER TABLE runs DROP COLUMN refused;
