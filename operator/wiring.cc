@@ -123,6 +123,9 @@ class StoredApprovals final : public Waits, public Decisions {
   Result<std::optional<control::Wait>> WaitOf(const std::string& run_id, std::stop_token stop) override {
     return approvals_.WaitOf(run_id, stop);
   }
+  Result<bool> Known(const std::string& key, std::stop_token stop) override {
+    return approvals_.Known(key, stop);
+  }
   Result<control::ApprovalResult> Decide(const control::ApprovalRequest& request,
                                          std::stop_token stop) override {
     return approvals_.Decide(request, stop);

@@ -254,6 +254,12 @@ Result<ApprovalResult> Approvals::Decide(const ApprovalRequest& request, std::st
   return std::move(decided.result);
 }
 
+Result<bool> Approvals::Known(const std::string& key, std::stop_token stop) {
+  const auto work = [&](Transaction& tx) { return ApprovalStore(tx).FindDecision(key); };
+  YBIS_ASSIGN(const auto row, pool_.Single(work, std::move(stop), InDoubt::kRepeat));
+  return row.has_value();
+}
+
 Result<std::optional<Wait>> Approvals::WaitOf(const std::string& run_id, std::stop_token stop) {
   const auto work = [&](Transaction& tx) { return ApprovalStore(tx).FindWait(run_id); };
   YBIS_ASSIGN(const auto row, pool_.Single(work, std::move(stop), InDoubt::kRepeat));

@@ -101,6 +101,8 @@ class Approvals {
   /// Errors: kNotFound (no such run), kInvalid (a field is missing or too long), kConflict (the key was used
   /// for another decision); and those of the database.
   Result<ApprovalResult> Decide(const ApprovalRequest& request, std::stop_token stop);
+  /// Whether a decision has that key, so that Decide only tells what came of it.
+  Result<bool> Known(const std::string& key, std::stop_token stop);
 
   /// What the run waits for; none when it does not wait.
   Result<std::optional<Wait>> WaitOf(const std::string& run_id, std::stop_token stop = {});

@@ -15,8 +15,9 @@ using store::InDoubt;
 using store::LearningStore;
 using store::Transaction;
 
-/// Contents of one transaction: each may have megabytes.
+/// Contents of one transaction, and their bytes: each may have megabytes.
 constexpr int64_t kBatch = 200;
+constexpr int64_t kBatchBytes = 64 * 1024 * 1024;
 /// Patterns of one sweep.
 constexpr int64_t kForgets = 1'000;
 
@@ -24,17 +25,23 @@ constexpr int64_t kForgets = 1'000;
 
 // It begins anywhere, since many processes live for a few sweeps only.
 RecordCleanUp::RecordCleanUp(store::Pool& pool, Metrics* metrics)
-    : pool_(pool), metrics_(metrics), after_("sha256:" + RandomHex(32)) {}
+    : pool_(pool), metrics_(metrics), after_("sha256:" + RandomHex(32)), batch_(kBatch) {}
 
 Status RecordCleanUp::SweepBlobs(CleanedUp& cleaned, const std::stop_token& stop) {
-  const auto work = [&](Transaction& tx) { return ArtifactStore(tx).DeleteUnnamed(after_, kBatch, kMinAge); };
-  for (int64_t looked = 0; looked < kLooks; looked += kBatch) {
-    YBIS_ASSIGN(const auto swept, pool_.Single(work, stop, InDoubt::kRepeat));
-    cleaned.blobs += swept.deleted;
-    cleaned.bytes += swept.bytes;
-    const bool at_end = swept.looked < kBatch;
-    after_ = at_end ? "" : swept.last;
-    if (at_end) break;
+  for (int64_t looked = 0; looked < kLooks;) {
+    const int64_t limit = std::min(batch_, kLooks - looked);
+    const auto work = [&](Transaction& tx) {
+      return ArtifactStore(tx).DeleteUnnamed(after_, limit, kBatchBytes, kMinAge);
+    };
+    const auto swept = pool_.Single(work, stop, InDoubt::kRepeat);
+    // What takes too long as a whole is tried in smaller pieces.
+    batch_ = swept ? std::min(kBatch, batch_ * 2) : std::max<int64_t>(1, limit / 2);
+    if (!swept) return Fail(swept.error());
+    cleaned.blobs += swept->deleted;
+    cleaned.bytes += swept->bytes;
+    looked += swept->looked;
+    after_ = swept->last;
+    if (after_.empty()) break;
   }
   return {};
 }

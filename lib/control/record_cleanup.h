@@ -39,6 +39,7 @@ class RecordCleanUp {
   store::Pool& pool_;
   Metrics* metrics_;
   std::string after_;  ///< digest looked at last
+  int64_t batch_;      ///< contents that the next transaction looks at
 };
 
 }  // namespace ybis::control

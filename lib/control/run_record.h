@@ -21,7 +21,8 @@ bool IsTerminal(RunState state);
 struct Hold {
   std::string reason;  ///< CamelCase
   std::string message;
-  std::optional<TimePoint> until;  ///< when to try again; none = once what `reason` names is mended
+  /// Until it is tried again, by the record's clock; none = once what `reason` names is mended.
+  std::optional<std::chrono::seconds> left;
 };
 
 /// One run as it stands in the record.
@@ -89,8 +90,9 @@ class TaskRecords {
   /// tasks are also told by notification. Called by the leader after anything ended and periodically.
   virtual Result<std::vector<RunRecord>> Admit() = 0;
   /// Takes a queued or dispatched run's turn or place away until Release; the clock of its deadline stops. Of
-  /// a held one `reason`, `message` and `retry_after` are replaced. No effect on a run that is under way,
-  /// blocked or over.
+  /// a held one `reason`, `message` and `retry_after` are replaced. `retry_after` doubles each time that the
+  /// same reason comes again before a claim, up to 15 minutes. No effect on a run that is under way, blocked
+  /// or over.
   virtual Status HoldBack(const std::string& run_id, const std::string& reason, const std::string& message,
                           std::optional<std::chrono::seconds> retry_after) = 0;
   /// Queues a held run again, behind the others of its priority. No effect on one that is not held.

@@ -45,7 +45,7 @@ Result<RunRecord> ToRecord(const store::RunRow& row) {
   run.subject_digest = row.subject_digest;
   run.usage = {row.tokens_in, row.tokens_out, row.cost_usd, row.llm_calls};
   if (!row.hold_reason.empty() && run.state == RunState::kQueued) {
-    run.hold = Hold{row.hold_reason, row.hold_message, row.hold_until};
+    run.hold = Hold{row.hold_reason, row.hold_message, row.hold_left};
   }
   YBIS_TRY(ReadDocument(row.result, api::ParseRunResult, run.result));
   YBIS_TRY(ReadDocument(row.verification, api::ParseVerificationResult, run.verification));

@@ -19,19 +19,24 @@ Status ArtifactStore::PutBlob(const std::string& digest, std::string bytes) {
   return {};
 }
 
-Result<BlobSweep> ArtifactStore::DeleteUnnamed(const std::string& after, int64_t limit,
+Result<BlobSweep> ArtifactStore::DeleteUnnamed(const std::string& after, int64_t limit, int64_t bytes,
                                                std::chrono::seconds min_age) {
   YBIS_ASSIGN(
       const auto rows,
-      tx_.Exec("WITH looked AS (SELECT digest FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2), "
-               "free AS (SELECT b.digest FROM looked JOIN blobs b ON b.digest = looked.digest "
-               "WHERE b.created < now() - make_interval(secs => $3) "
-               "AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.digest = b.digest) "
-               "FOR UPDATE OF b SKIP LOCKED), "
-               "gone AS (DELETE FROM blobs WHERE digest IN (SELECT digest FROM free) RETURNING size) "
-               "SELECT (SELECT count(*) FROM looked), coalesce((SELECT max(digest) FROM looked), ''), "
-               "count(*), coalesce(sum(size), 0)::bigint FROM gone",
-               {after, limit, static_cast<int64_t>(min_age.count())}));
+      tx_.Exec(
+          "WITH next AS (SELECT digest, size FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2), "
+          "page AS (SELECT digest, row_number() OVER w AS number, sum(size) OVER w AS total FROM next "
+          "WINDOW w AS (ORDER BY digest)), "
+          "looked AS (SELECT digest FROM page WHERE number = 1 OR total <= $4), "
+          "free AS (SELECT b.digest FROM looked JOIN blobs b ON b.digest = looked.digest "
+          "WHERE b.created < now() - make_interval(secs => $3) "
+          "AND NOT EXISTS (SELECT 1 FROM artifacts a WHERE a.digest = b.digest) "
+          "FOR UPDATE OF b SKIP LOCKED), "
+          "gone AS (DELETE FROM blobs WHERE digest IN (SELECT digest FROM free) RETURNING size) "
+          "SELECT (SELECT count(*) FROM looked), CASE WHEN (SELECT count(*) FROM looked) < $2 "
+          "AND (SELECT count(*) FROM looked) = (SELECT count(*) FROM next) THEN '' "
+          "ELSE (SELECT max(digest) FROM looked) END, count(*), coalesce(sum(size), 0)::bigint FROM gone",
+          {after, limit, static_cast<int64_t>(min_age.count()), bytes}));
   const Row row = rows[0];
   return BlobSweep{row.Int(0), row.Text(1), row.Int(2), row.Int(3)};
 }

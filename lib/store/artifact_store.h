@@ -18,7 +18,7 @@ struct ArtifactRow {
 /// One step of deleting contents that no run names any more.
 struct BlobSweep {
   int64_t looked = 0;   ///< contents looked at
-  std::string last;     ///< digest of the last of them; "" when there were none
+  std::string last;     ///< digest of the last of them; "" when there are no more
   int64_t deleted = 0;  ///< contents
   int64_t bytes = 0;    ///< of what was deleted
 };
@@ -35,9 +35,11 @@ class ArtifactStore {
   Status PutBlob(const std::string& digest, std::string bytes);
   /// Names a blob for the run whose lease has `epoch`; locks the lease. False when the epoch is another.
   Result<bool> Name(const std::string& run_id, int64_t epoch, const ArtifactRow& row);
-  /// Of the `limit` contents with the digests next after `after`, deletes those that no run names and that
-  /// nobody has given for `min_age`. What is in use just then is left for another time.
-  Result<BlobSweep> DeleteUnnamed(const std::string& after, int64_t limit, std::chrono::seconds min_age);
+  /// Of the contents with the digests next after `after`, at most `limit` and `bytes` but one at least,
+  /// deletes those that no run names and that nobody has given for `min_age`. What is in use just then is
+  /// left for another time.
+  Result<BlobSweep> DeleteUnnamed(const std::string& after, int64_t limit, int64_t bytes,
+                                  std::chrono::seconds min_age);
   /// The names a run keeps beside `name`.
   Result<int64_t> CountOthers(const std::string& run_id, const std::string& name);
   Result<std::optional<std::string>> Get(const std::string& run_id, const std::string& name);

@@ -53,21 +53,29 @@ Result<bool> QueueStore::Hold(const std::string& run_id, int priority, const Hol
           "AS was), "
           "l AS (DELETE FROM leases WHERE run_id = $1 AND expires IS NULL RETURNING run_id, namespace, lane, "
           "'l' || position AS was, deadline), "
-          // The clock of its deadline does not run meanwhile.
-          "r AS (UPDATE runs SET state = 'Queued', holder = '', "
-          "time_left = coalesce(l.deadline - now(), runs.time_left), deadline = NULL FROM l "
-          "WHERE runs.run_id = l.run_id AND runs.state = 'Dispatched'), "
           "had AS (SELECT run_id, namespace, lane, was FROM q UNION ALL "
           "SELECT run_id, namespace, lane, was FROM l UNION ALL "
-          "SELECT run_id, namespace, lane, NULL FROM holds WHERE run_id = $1), "
+          "SELECT run_id, namespace, lane, NULL FROM holds WHERE run_id = $1 LIMIT 1), "
+          // One that is only told anew has been refused no more often.
+          "n AS (SELECT had.*, r.refused = $3 AS known, CASE WHEN $5::bigint IS NULL THEN 0 "
+          "WHEN r.refused <> $3 THEN 1 WHEN was IS NULL THEN r.refusals ELSE r.refusals + 1 END AS refusals "
+          "FROM had JOIN runs r ON r.run_id = had.run_id), "
+          // The clock of its deadline does not run meanwhile.
+          "r AS (UPDATE runs SET state = 'Queued', holder = '', "
+          "time_left = coalesce(l.deadline - now(), runs.time_left), "
+          "deadline = CASE WHEN l.run_id IS NULL THEN runs.deadline END, "
+          "refused = CASE WHEN n.refusals > 0 THEN $3 ELSE '' END, refusals = n.refusals "
+          "FROM n LEFT JOIN l ON l.run_id = n.run_id "
+          "WHERE runs.run_id = n.run_id AND runs.state IN ('Queued', 'Dispatched')), "
           "h AS (INSERT INTO holds (run_id, priority, namespace, lane, reason, message, until) "
-          "SELECT run_id, $2, namespace, lane, $3, $4, now() + make_interval(secs => $5::bigint) FROM had "
-          "LIMIT 1 "
-          "ON CONFLICT (run_id) DO UPDATE SET reason = EXCLUDED.reason, message = EXCLUDED.message, "
+          "SELECT run_id, $2, namespace, lane, $3, $4, CASE WHEN refusals > 0 THEN now() + make_interval("
+          "secs => least($5::bigint * 2 ^ least(refusals - 1, 30), greatest($5::bigint, $6::bigint))) END "
+          "FROM n ON CONFLICT (run_id) DO UPDATE SET reason = EXCLUDED.reason, message = EXCLUDED.message, "
           "until = EXCLUDED.until RETURNING run_id), "
           "e AS (INSERT INTO events (run_id, key, type, message) SELECT run_id, 'hold:' || was, 'RUN_HELD', "
-          "$3 || ': ' || $4 FROM had WHERE was IS NOT NULL ON CONFLICT DO NOTHING) SELECT 1 FROM h",
-          {run_id, priority, hold.reason, hold.message, last}));
+          "$3 || ': ' || $4 FROM n WHERE was IS NOT NULL AND NOT known ON CONFLICT DO NOTHING) "
+          "SELECT 1 FROM h",
+          {run_id, priority, hold.reason, hold.message, last, static_cast<int64_t>(kLongestHold.count())}));
   return !rows.empty();
 }
 
@@ -106,18 +114,19 @@ Result<bool> QueueStore::Release(const std::string& run_id) {
                        "SELECT h.priority, nextval('queue_position'), h.run_id, h.namespace, h.lane "
                        "FROM h JOIN runs r ON r.run_id = h.run_id WHERE r.state = 'Queued' "
                        "RETURNING run_id, position), "
-                       "e AS (INSERT INTO events (run_id, key, type) SELECT run_id, 'queue:' || position, "
-                       "'RUN_QUEUED' FROM q ON CONFLICT DO NOTHING) SELECT 1 FROM q",
+                       "e AS (INSERT INTO events (run_id, key, type) SELECT q.run_id, 'queue:' || position, "
+                       "'RUN_QUEUED' FROM q JOIN runs r ON r.run_id = q.run_id WHERE r.refusals = 0 "
+                       "ON CONFLICT DO NOTHING) SELECT 1 FROM q",
                        {run_id}));
   return !rows.empty();
 }
 
 Result<bool> QueueStore::MoveHeld(const std::string& run_id, int priority, const std::string& namespace_name,
                                   const std::string& lane) {
-  YBIS_ASSIGN(
-      const auto rows,
-      tx_.Exec("UPDATE holds SET priority = $2, namespace = $3, lane = $4 WHERE run_id = $1 RETURNING 1",
-               {run_id, priority, namespace_name, lane}));
+  YBIS_ASSIGN(const auto rows,
+              tx_.Exec("UPDATE holds SET priority = $2, namespace = $3, lane = $4, "
+                       "until = CASE WHEN until IS NOT NULL THEN now() END WHERE run_id = $1 RETURNING 1",
+                       {run_id, priority, namespace_name, lane}));
   return !rows.empty();
 }
 
@@ -202,11 +211,11 @@ Status QueueStore::Admit(const std::vector<WaitingRow>& rows, const std::string&
       "(SELECT count(*) FROM events e WHERE e.run_id = q.run_id AND e.key LIKE 'runner:%'), "
       "r.infra_failures, "
       "coalesce(r.deadline, now() + r.time_left), $3, r.cancel_requested FROM q JOIN runs r ON r.run_id = "
-      "q.run_id RETURNING run_id, "
-      "position), "
-      "s AS (UPDATE runs SET state = 'Dispatched' FROM q WHERE runs.run_id = q.run_id) "
-      "INSERT INTO events (run_id, key, type) SELECT run_id, 'admit:' || position, 'RUN_DISPATCHED' FROM l "
-      "ON CONFLICT DO NOTHING",
+      "q.run_id WHERE r.state = 'Queued' RETURNING run_id, position), "
+      "s AS (UPDATE runs SET state = 'Dispatched' FROM l WHERE runs.run_id = l.run_id "
+      "AND runs.state = 'Queued') "
+      "INSERT INTO events (run_id, key, type) SELECT l.run_id, 'admit:' || position, 'RUN_DISPATCHED' "
+      "FROM l JOIN runs r ON r.run_id = l.run_id WHERE r.refusals = 0 ON CONFLICT DO NOTHING",
       {priorities, positions, admission}));
   return {};
 }

@@ -11,6 +11,8 @@
 namespace ybis::store {
 
 inline constexpr int kPriorities = 3;
+/// How long a hold that ends by itself grows at most.
+inline constexpr std::chrono::seconds kLongestHold{15 * 60};
 
 /// Where the living rows begin, as far as one process knows: what lies below is dead and need not be walked.
 /// Valid while the server has not restarted and the sequences have not gone back, and for kLast: a server
@@ -36,7 +38,9 @@ struct WaitingRow {
 struct HoldRow {
   std::string reason;
   std::string message;
-  std::optional<std::chrono::seconds> last;  ///< when to try again, from now; none = once it is released
+  /// When to try again, from now: twice as long for each time that the reason comes again before a claim, up
+  /// to kLongestHold. None = once it is released.
+  std::optional<std::chrono::seconds> last;
 };
 
 struct ActiveRow {
@@ -65,7 +69,7 @@ class QueueStore {
 
   /// Takes a run's turn, or the place that no runner has taken up yet, until Release; of one that is held,
   /// the why and how long. `priority` is the one it goes back with. False: it is neither queued nor
-  /// dispatched.
+  /// dispatched. The journal tells a reason that comes again, and the turns in between, once.
   Result<bool> Hold(const std::string& run_id, int priority, const HoldRow& hold);
   /// Those of these runs that are dispatched and that nobody has picked up for `idle`; locked.
   Result<std::vector<std::string>> Abandoned(const std::vector<std::string>& run_ids,
@@ -74,7 +78,8 @@ class QueueStore {
   Status PutBack(const std::string& run_id, int priority);
   /// Queues a held run behind the others of its priority. False when it is not held.
   Result<bool> Release(const std::string& run_id);
-  /// The same held run with another place to go back to. False when it is not held.
+  /// The same held run with another place to go back to, to be tried again at once when it waits for a time.
+  /// False when it is not held.
   Result<bool> MoveHeld(const std::string& run_id, int priority, const std::string& namespace_name,
                         const std::string& lane);
 
@@ -87,8 +92,8 @@ class QueueStore {
                                           const std::vector<std::string>& but_namespaces = {});
   /// One waiting run; none when it does not wait.
   Result<std::optional<WaitingRow>> Find(const std::string& run_id);
-  /// Gives waiting runs their place: out of the queue, into leases, state Dispatched. `admission` names the
-  /// call.
+  /// Gives waiting runs their place: out of the queue, into leases, state Dispatched. One that is over by now
+  /// only leaves the queue. `admission` names the call.
   Status Admit(const std::vector<WaitingRow>& rows, const std::string& admission);
   Result<int64_t> Depth();
 

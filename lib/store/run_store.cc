@@ -13,7 +13,7 @@ const std::string kSelectRun =
     "u.cost_usd, u.llm_calls, "
     "(SELECT json_agg(json_build_object('name', a.name, 'digest', a.digest, 'size', a.size) ORDER BY a.name) "
     " FROM artifacts a WHERE a.run_id = r.run_id), t.generation, "
-    "coalesce(h.reason, ''), coalesce(h.message, ''), h.until "
+    "coalesce(h.reason, ''), coalesce(h.message, ''), ceil(extract(epoch FROM h.until - now()))::bigint "
     "FROM runs r JOIN tasks t ON t.uid = r.task_uid LEFT JOIN leases l ON l.run_id = r.run_id "
     "LEFT JOIN holds h ON h.run_id = r.run_id "
     // Not as the run's end wrote it: a call under way then is paid, and recorded, all the same; so, probably,
@@ -54,7 +54,7 @@ RunRow ReadRun(const Row& row) {
   run.generation = row.Int(25);
   run.hold_reason = row.Text(26);
   run.hold_message = row.Text(27);
-  run.hold_until = row.OptionalTime(28);
+  if (!row.IsNull(28)) run.hold_left = std::chrono::seconds(row.Int(28));
   return run;
 }
 
@@ -229,10 +229,11 @@ Result<bool> RunStore::End(const std::string& run_id, const RunEnd& end) {
   if (end.error) AddErrorParams(*end.error, params);
   YBIS_TRY(tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
   YBIS_ASSIGN(const auto rows, tx_.Exec(sql, params));
-  // A decision may have queued it again before the statement above had the run's row.
+  // A decision may have queued it again before the statement above had the run's row, and a release may do so
+  // until its hold is gone: this waits for the one that is under way.
+  YBIS_TRY(tx_.Exec("DELETE FROM holds WHERE run_id = $1", {run_id}));
   YBIS_TRY(tx_.Exec("DELETE FROM queue WHERE run_id = $1", {run_id}));
   YBIS_TRY(tx_.Exec("DELETE FROM waits WHERE run_id = $1", {run_id}));
-  YBIS_TRY(tx_.Exec("DELETE FROM holds WHERE run_id = $1", {run_id}));
   return !rows.empty();
 }
 

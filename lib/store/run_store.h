@@ -39,7 +39,7 @@ struct RunRow {
   int64_t generation = 0;                           ///< of the task, as it was last submitted
   std::string hold_reason;                          ///< empty = it is not held
   std::string hold_message;
-  std::optional<TimePoint> hold_until;
+  std::optional<std::chrono::seconds> hold_left;  ///< until it is tried again; 0 or less = now
 };
 
 struct TaskRow {

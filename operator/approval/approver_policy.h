@@ -16,12 +16,12 @@ inline constexpr kube::Resource kAdmissionPolicyBindings{"admissionregistration.
                                                          "ValidatingAdmissionPolicyBinding", false};
 
 /// Why spec.approver of an approval that was made at `made` proves nothing; none when the policy was in force
-/// then. An error of the API server's when it could not be asked.
+/// then, as it is now. An error of the API server's when it could not be asked, or does not let us look.
 Result<std::optional<std::string>> WhyUnproven(kube::Reader& reader, TimePoint made, std::stop_token stop);
 
 /// Looks at the admission policy and its binding. They belong to the whole cluster and to no operator, so
-/// that anybody may take them away; without them an approval names whomever its maker likes. `reader` must
-/// outlive the check.
+/// that anybody may change them or take them away; without them an approval names whomever its maker likes.
+/// `reader` must outlive the check.
 control::HealthCheck ApproverPolicyCheck(kube::Reader& reader);
 
 }  // namespace ybis::op

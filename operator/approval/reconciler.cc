@@ -69,6 +69,16 @@ Result<ApprovalReconciler::Subject> ApprovalReconciler::FindSubject(const kube::
   return FailIn("looking for task " + key.ToString(), task.error());
 }
 
+/// Why its approver is not proven. One that has decided already was proven then, whatever became of the
+/// policy.
+Result<std::optional<std::string>> ApprovalReconciler::FindDoubt(const api::Approval& approval,
+                                                                 std::stop_token stop) {
+  if (!ports_.require_admission_policy) return std::nullopt;
+  YBIS_ASSIGN(const bool known, ports_.decisions.Known(approval.meta.uid, stop));
+  if (known) return std::nullopt;
+  return WhyUnproven(ports_.api, approval.meta.creation_time, stop);
+}
+
 Result<ApprovalOutcome> ApprovalReconciler::Judge(const api::Approval& approval, const Subject& subject,
                                                   std::stop_token stop) {
   if (!subject.task) {
@@ -79,12 +89,10 @@ Result<ApprovalOutcome> ApprovalReconciler::Judge(const api::Approval& approval,
   const std::string uid = kube::MetaString(*subject.task, "uid");
   YBIS_ASSIGN(const auto latest, ports_.records.LatestRun(uid));
   if (const auto obstacle = FindObstacle(approval, uid, latest)) return *obstacle;
-  if (ports_.require_admission_policy) {
-    YBIS_ASSIGN(const auto unproven, WhyUnproven(ports_.api, approval.meta.creation_time, stop));
-    if (unproven) {
-      return ApprovalOutcome{ApprovalPhase::kRefused, "ApproverUnproven",
-                             *unproven + "; make another once it is there (docs/operations.md)"};
-    }
+  YBIS_ASSIGN(const auto unproven, FindDoubt(approval, stop));
+  if (unproven) {
+    return ApprovalOutcome{ApprovalPhase::kRefused, "ApproverUnproven",
+                           *unproven + "; make another once it is there (docs/operations.md)"};
   }
   const auto result = ports_.decisions.Decide(RequestOf(approval, uid), stop);
   if (result) return OutcomeOf(approval, *result);

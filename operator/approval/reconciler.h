@@ -13,6 +13,8 @@ namespace ybis::op {
 class Decisions {
  public:
   virtual ~Decisions() = default;
+  /// Whether a decision has that key.
+  virtual Result<bool> Known(const std::string& key, std::stop_token stop) = 0;
   virtual Result<control::ApprovalResult> Decide(const control::ApprovalRequest& request,
                                                  std::stop_token stop) = 0;
 };
@@ -40,6 +42,7 @@ class ApprovalReconciler final : public Reconciler {
  private:
   struct Subject;
   Result<Subject> FindSubject(const kube::Key& task, std::stop_token stop);
+  Result<std::optional<std::string>> FindDoubt(const api::Approval& approval, std::stop_token stop);
   Result<ApprovalOutcome> Judge(const api::Approval& approval, const Subject& subject, std::stop_token stop);
   Status Write(const nlohmann::json& object, const api::ApprovalStatus& status, std::stop_token stop);
 

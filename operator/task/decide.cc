@@ -17,11 +17,12 @@ using kube::EventType;
 constexpr Duration kCatchUp = std::chrono::seconds(1);  // the watch brings it sooner
 constexpr Duration kCancelPoll = std::chrono::milliseconds(500);
 constexpr Duration kSlowLook = std::chrono::seconds(30);   // for what no watch tells of
-constexpr std::chrono::seconds kQuotaLook{30};             // for an API server that takes no Job now
+constexpr std::chrono::seconds kQuotaLook{30};             // for an API server that takes no Job, at first
 constexpr Duration kStartLook = std::chrono::seconds(10);  // for a pod that does not start
 constexpr Duration kEndGrace = std::chrono::seconds(30);   // for a runner to leave after its run has ended
 constexpr Duration kNodeGrace = std::chrono::seconds(60);  // for a pod to end after its deletion was due
 constexpr size_t kMaxMessage = 1024;                       // of a failure
+constexpr char kRefusedJob[] = "JobForbidden";
 
 /// Decides one snapshot; a value that lives for one call.
 class Decision {
@@ -85,7 +86,7 @@ class Decision {
     }
     if (s_.task.spec.suspend) {
       return Show(
-          {Stage::kSuspended, "Suspended", "spec.suspend is true: nothing starts until it is taken away"});
+          {Stage::kSuspended, kSuspended, "spec.suspend is true: nothing starts until it is taken away"});
     }
     control::TaskSubmission submission;
     submission.uid = s_.task.meta.uid;
@@ -112,22 +113,34 @@ class Decision {
   Plan InQueue() {
     if (WantsEdit(s_)) return NewRun();
     HoldJob();
-    if (const auto rejection = WhyNoJob()) return Held(*rejection);
+    // What was refused as an edit would be refused as one.
+    const auto rejection = HeldForRefusal(s_) ? FindRejection(s_, settings_) : WhyNoJob();
+    if (rejection) return Held(*rejection);
     if (s_.task.spec.suspend) return Suspended();
     if (s_.run->hold) {
       const control::Hold& hold = *s_.run->hold;
-      // One that is held again in the very moment of its release waits, whatever the clocks say.
-      if (s_.admitted || (hold.until && now_ < *hold.until)) {
-        const Duration left = std::chrono::ceil<Duration>(hold.until.value_or(now_) - now_);
-        plan_.requeue_after = std::clamp<Duration>(left, kCatchUp, kQuotaLook);
+      // One that is held again in the very moment of its release waits, however short its time.
+      if (hold.left && (s_.admitted || hold.left->count() > 0)) {
+        plan_.requeue_after = std::max<Duration>(*hold.left, kCatchUp);
         return Show({Stage::kQueued, hold.reason, hold.message},
                     EmitEvent{EventType::kWarning, hold.reason, "Dispatch", hold.message});
       }
       return LookAgainAfter(ReleaseRun{s_.run->run_id});
     }
-    const Situation queued{Stage::kQueued, "Queued", "the run waits for its turn"};
-    if (!ShownAsWaiting(s_.task) || s_.admitted) return Show(queued);
-    return LookAgainAfter(AdmitRuns{});
+    if (ShownAsWaiting(s_.task) && !s_.admitted) return LookAgainAfter(AdmitRuns{});
+    // That there is no room to try again is no news.
+    if (const std::string* refusal = ShownRefusal()) return Show({Stage::kQueued, kRefusedJob, *refusal});
+    return Show({Stage::kQueued, "Queued", "the run waits for its turn"});
+  }
+
+  /// What the status says of the API server that did not take this run's Job; null when it says nothing of
+  /// it.
+  const std::string* ShownRefusal() const {
+    const api::TaskStatus& shown = s_.task.status;
+    const auto* condition = api::FindCondition(shown.conditions, "Succeeded");
+    const bool of_it = condition != nullptr && condition->reason == kRefusedJob && shown.run &&
+                       shown.run->id == s_.run->run_id;
+    return of_it ? &condition->message : nullptr;
   }
 
   template <class T>
@@ -148,7 +161,7 @@ class Decision {
   }
 
   Plan Suspended() {
-    const Situation held{Stage::kQueued, "Suspended", "spec.suspend is true: the run is held back"};
+    const Situation held{Stage::kQueued, kSuspended, "spec.suspend is true: the run is held back"};
     if (HeldFor(held.reason)) return Show(held);
     return LookAgainAfter(HoldRun{s_.run->run_id, held.reason, held.message});
   }
@@ -156,8 +169,8 @@ class Decision {
   /// What of the task as it is now, or of the configuration, forbids its Job.
   std::optional<Rejection> WhyNoJob() const {
     if (s_.invalid) return Rejection{"InvalidSpec", s_.invalid->message};
-    if (auto found = FindCredentialsRejection(s_, settings_.config)) return found;
-    return FindImageRejection(s_, settings_.config);
+    if (auto found = FindImageRejection(s_, settings_.config)) return found;
+    return FindCredentialsRejection(s_, settings_.config);
   }
 
   Plan Dispatched() {
@@ -192,7 +205,7 @@ class Decision {
     }
     // A quota may let it in later; others that are let in now need not wait for that.
     return LookAgainAfter(
-        HoldRun{s_.run->run_id, "JobForbidden", "the run's Job cannot be made: " + why, kQuotaLook});
+        HoldRun{s_.run->run_id, kRefusedJob, "the run's Job cannot be made: " + why, kQuotaLook});
   }
 
   /// Its Job is there: it runs, or something about it is to be told or done.

@@ -69,7 +69,9 @@ Result<Snapshot> TaskObserver::Observe(const kube::Key& key, std::stop_token sto
     }
     ObserveRun(snapshot);
   }
-  if (WantsNewRun(snapshot) || WantsEdit(snapshot)) YBIS_TRY(ObserveForSubmission(snapshot, stop));
+  if (WantsNewRun(snapshot) || WantsEdit(snapshot) || HeldForRefusal(snapshot)) {
+    YBIS_TRY(ObserveForSubmission(snapshot, stop));
+  }
   snapshot.run_api_ca = run_api_ca_();
   return snapshot;
 }

@@ -5,8 +5,9 @@
 namespace ybis::op {
 namespace {
 
-// Submit, dispatch and an unwilling API server make three; more would be a circle.
-constexpr int kMaxPasses = 5;
+// The longest way has five: an edit recorded, a hold released, its Job refused, the run held again and shown.
+// Twice that would be a circle.
+constexpr int kMaxPasses = 10;
 
 template <class T>
 bool Holds(const Plan& plan) {
@@ -28,7 +29,8 @@ Result<ReconcileResult> TaskReconciler::Reconcile(const kube::Key& key, std::sto
     const Plan plan = Decide(snapshot, settings_, clock_.Now());
     YBIS_ASSIGN(problem, actor_.Act(snapshot, plan, stop));
     submitted = submitted || Holds<SubmitRun>(plan);
-    admitted = admitted || Holds<AdmitRuns>(plan) || Holds<ReleaseRun>(plan);
+    admitted = admitted || Holds<AdmitRuns>(plan) || Holds<ReleaseRun>(plan) || Holds<HoldRun>(plan) ||
+               Holds<SubmitRun>(plan);
     if (!plan.look_again && !problem) return ReconcileResult{plan.requeue_after};
   }
   return Fail(ErrorCode::kInternal,

@@ -113,6 +113,13 @@ bool WantsEdit(const Snapshot& snapshot) {
          run.rerun_token == snapshot.task.spec.rerun_token && snapshot.task.meta.generation > run.generation;
 }
 
+bool HeldForRefusal(const Snapshot& snapshot) {
+  if (!snapshot.run || snapshot.run->state != control::RunState::kQueued || snapshot.run->attempt > 0)
+    return false;
+  const auto& hold = snapshot.run->hold;
+  return hold && !hold->left && hold->reason != kSuspended;
+}
+
 JobView ViewJob(const json& job) {
   JobView view;
   view.key = kube::KeyOf(job);

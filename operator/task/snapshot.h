@@ -69,7 +69,7 @@ struct Snapshot {
   kube::Object object;           ///< the task as the API server gave it
   api::Task task;                ///< of an invalid one only the metadata and what could be read of the status
   std::optional<Error> invalid;  ///< what is wrong with its spec
-  WorkflowChoice workflow;       ///< looked up only when a run is to be submitted
+  WorkflowChoice workflow;       ///< looked up only when a run is to be submitted, or is held for a refusal
   std::vector<std::string>
       missing_secrets;     ///< likewise: "git-credentials (spec.repository.credentialsSecretRef)"
   bool submitted = false;  ///< by an earlier pass of this very reconcile
@@ -94,6 +94,12 @@ bool WantsNewRun(const Snapshot& snapshot);
 
 /// Whether the spec was edited while its run waits for its first turn: the run follows it.
 bool WantsEdit(const Snapshot& snapshot);
+
+/// The reason of a hold while spec.suspend is true.
+inline constexpr char kSuspended[] = "Suspended";
+
+/// Whether the run, never claimed, is held for what FindRejection found: it is asked again, all of it.
+bool HeldForRefusal(const Snapshot& snapshot);
 
 /// Views of objects from the API server; what is absent or of a wrong type reads as empty.
 JobView ViewJob(const nlohmann::json& job);

@@ -136,16 +136,21 @@ Result<std::map<std::string, std::string>> Checkout::Converted(const std::vector
   return out;
 }
 
-std::optional<std::string> Checkout::Setting(const fs::path& file, const std::string& name,
-                                             std::stop_token stop) const {
+Result<std::optional<std::string>> Checkout::Setting(const fs::path& file, const std::string& name,
+                                                     std::stop_token stop) const {
   auto text = ReadFile(file, kMaxText);
   if (!text || text->empty()) return std::nullopt;
   GitCall call;
   call.arguments = {"config", "--file", "-", "--null", "--get", name};  // includes are not followed
   call.input = std::move(*text);
-  const auto result = program_->RunLocal(call, std::move(stop));
-  if (!result || result->exit_code != 0) return std::nullopt;
-  const auto values = SplitNul(result->output);
+  YBIS_ASSIGN(const ProcessResult result, program_->RunLocal(call, std::move(stop)));
+  if (result.exit_code == 1) return std::nullopt;  // it is not set
+  if (result.exit_code != 0) {
+    return Fail(ErrorCode::kInternal,
+                fmt::format("{}: git config --get {} ended with exit code {}: {}", file.string(), name,
+                            result.exit_code, FirstLine(result.error_output)));
+  }
+  const auto values = SplitNul(result.output);
   return values.empty() ? std::nullopt : std::optional(values.front());
 }
 
@@ -154,20 +159,23 @@ fs::path Checkout::XdgGit() const {
   return user_.home.empty() ? fs::path() : user_.home / ".config/git";
 }
 
-std::optional<std::string> Checkout::Setting(const std::string& name, const std::stop_token& stop) const {
+Result<std::optional<std::string>> Checkout::Setting(const std::string& name,
+                                                     const std::stop_token& stop) const {
   std::vector<fs::path> files = {common_ / "config"};
   if (!user_.home.empty()) files.push_back(user_.home / ".gitconfig");
   if (!XdgGit().empty()) files.push_back(XdgGit() / "config");
   files.emplace_back("/etc/gitconfig");
   for (const fs::path& file : files) {
-    if (auto value = Setting(file, name, stop)) return value;
+    YBIS_ASSIGN(auto value, Setting(file, name, stop));
+    if (value) return value;
   }
   return std::nullopt;
 }
 
-ExtraIgnores Checkout::Ignores(std::stop_token stop) const {
+Result<ExtraIgnores> Checkout::Ignores(std::stop_token stop) const {
   fs::path user = XdgGit().empty() ? fs::path() : XdgGit() / "ignore";
-  if (const auto named = Setting("core.excludesFile", stop)) {
+  YBIS_ASSIGN(const auto named, Setting("core.excludesFile", stop));
+  if (named) {
     user = named->starts_with("~/") ? user_.home / named->substr(2) : fs::path(*named);
     if (!named->empty() && user.is_relative()) user = folder_ / user;
   }
@@ -177,8 +185,9 @@ ExtraIgnores Checkout::Ignores(std::stop_token stop) const {
   return out;
 }
 
-bool Checkout::KeepsModes(std::stop_token stop) const {
-  return !IsFalse(Setting(common_ / "config", "core.fileMode", std::move(stop)).value_or("true"));
+Result<bool> Checkout::KeepsModes(std::stop_token stop) const {
+  YBIS_ASSIGN(const auto value, Setting(common_ / "config", "core.fileMode", std::move(stop)));
+  return !IsFalse(value.value_or("true"));
 }
 
 }  // namespace ybis::git

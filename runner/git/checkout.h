@@ -44,7 +44,7 @@ class Checkout {
   std::map<std::string, IndexEntry> Index(std::string& problem) const;
   /// When that index was written; far in the past when there is none.
   struct timespec IndexWritten() const;
-  ExtraIgnores Ignores(std::stop_token stop) const;
+  Result<ExtraIgnores> Ignores(std::stop_token stop) const;
   /// Of these paths the ones whose bytes git would turn into others when it stores them, with what does that
   /// ("filter git-crypt"): a file's own bytes are then not what belongs into a commit. Nothing is run;
   /// `scratch` is a folder for git to look from, and stays.
@@ -52,16 +52,17 @@ class Checkout {
                                                        const std::filesystem::path& scratch,
                                                        std::stop_token stop) const;
   /// core.fileMode: whether executable bits mean something here.
-  bool KeepsModes(std::stop_token stop) const;
+  Result<bool> KeepsModes(std::stop_token stop) const;
 
  private:
   Checkout(const GitProgram& program, std::filesystem::path folder, UserFolders user, ConfinedRoot files)
       : program_(&program), folder_(std::move(folder)), user_(std::move(user)), files_(std::move(files)) {}
-  /// The value of a setting in a configuration's text, or none.
-  std::optional<std::string> Setting(const std::filesystem::path& file, const std::string& name,
-                                     std::stop_token stop) const;
+  /// The value of a setting in a configuration's text, or none. An error when git could not tell: what is
+  /// ignored hangs on it.
+  Result<std::optional<std::string>> Setting(const std::filesystem::path& file, const std::string& name,
+                                             std::stop_token stop) const;
   /// The same in all configurations that git would read here; the last one wins.
-  std::optional<std::string> Setting(const std::string& name, const std::stop_token& stop) const;
+  Result<std::optional<std::string>> Setting(const std::string& name, const std::stop_token& stop) const;
   std::filesystem::path XdgGit() const;
 
   const GitProgram* program_;

@@ -50,10 +50,10 @@ class Scan {
         store_(std::move(store)),
         limits_(limits),
         stop_(std::move(stop)),
-        index_written_(checkout.IndexWritten()),
-        keeps_modes_(checkout.KeepsModes(stop_)) {}
+        index_written_(checkout.IndexWritten()) {}
 
   Result<Uncommitted> Run(const std::string& commit) {
+    YBIS_ASSIGN(keeps_modes_, checkout_.KeepsModes(stop_));
     YBIS_ASSIGN(tree_, store_.TreeOf(commit));
     YBIS_ASSIGN(const std::vector<IndexEntry> committed, Committed());
     std::string problem;
@@ -257,7 +257,7 @@ class Scan {
 
   Result<std::vector<std::string>> Untracked() {
     YBIS_TRY(CheckIgnoreFiles(checkout_.files(), stop_));
-    const ExtraIgnores ignores = checkout_.Ignores(stop_);
+    YBIS_ASSIGN(const ExtraIgnores ignores, checkout_.Ignores(stop_));
     const fs::path& folder = program_.settings().private_dir;
     YBIS_ASSIGN(const PrivateFile user, PrivateFile::Create(folder, ignores.user));
     YBIS_ASSIGN(const PrivateFile exclude, PrivateFile::Create(folder, ignores.exclude));
@@ -329,7 +329,7 @@ class Scan {
   const UncommittedLimits& limits_;
   std::stop_token stop_;
   struct timespec index_written_;
-  bool keeps_modes_;
+  bool keeps_modes_ = true;
   std::string tree_;
   std::set<std::string> committed_, seen_, dropped_;
   std::map<std::string, IndexEntry> index_;

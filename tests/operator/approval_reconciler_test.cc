@@ -25,6 +25,7 @@ class FakeDecisions final : public Decisions {
   std::vector<control::ApprovalRequest> asked;
   std::map<std::string, control::ApprovalResult> known;
 
+  Result<bool> Known(const std::string& key, std::stop_token) override { return known.contains(key); }
   Result<control::ApprovalResult> Decide(const control::ApprovalRequest& request, std::stop_token) override {
     asked.push_back(request);
     if (error) return Fail(*error);
@@ -40,13 +41,23 @@ class ApprovalReconcilerTest : public ::testing::Test {
     ASSERT_TRUE(api_.Replace(kube::kTasks, task, {}));
     records_.runs[kUid].push_back(RunIn(RunState::kBlocked));
     json policy = {
-        {"metadata", {{"name", "ybisapprovals.ybis.dev"}, {"creationTimestamp", "2026-03-01T11:00:00Z"}}}};
+        {"metadata", {{"name", "ybisapprovals.ybis.dev"}, {"creationTimestamp", "2026-03-01T11:00:00Z"}}},
+        {"spec",
+         {{"matchConstraints",
+           {{"resourceRules",
+             {{{"apiGroups", {"ybis.dev"}},
+               {"apiVersions", {"*"}},
+               {"resources", {"ybisapprovals"}},
+               {"operations", {"CREATE"}}}}}}},
+          {"validations", {{{"expression", "object.spec.approver == request.userInfo.username"}}}}}}};
     ASSERT_TRUE(api_.Create(kAdmissionPolicies, policy, {}));
     policy["spec"] = {{"policyName", "ybisapprovals.ybis.dev"}, {"validationActions", {"Deny"}}};
     ASSERT_TRUE(api_.Create(kAdmissionPolicyBindings, policy, {}));
     api_.fail = [this](std::string_view verb, const kube::Resource& resource, const kube::Key&) -> Status {
       if (verb == "patch" && resource.plural == "ybisapprovals") ++patches_;
       if (verb == "patch" && patch_error_) return Fail(*patch_error_);
+      if (verb == "get" && policy_error_ && resource.group == kAdmissionPolicies.group)
+        return Fail(*policy_error_);
       return {};
     };
   }
@@ -96,6 +107,7 @@ class ApprovalReconcilerTest : public ::testing::Test {
   FakeEvents events_;
   int patches_ = 0;
   std::optional<Error> patch_error_;
+  std::optional<Error> policy_error_;
   ApprovalReconciler reconciler_{{approvals_, tasks_, api_, records_, decisions_, events_, clock_}};
 };
 
@@ -126,6 +138,27 @@ TEST_F(ApprovalReconcilerTest, TakesNobodysWordWithoutTheAdmissionPolicyUnlessTo
   Apply(json::object(), other);
   ASSERT_TRUE(trusting.Reconcile(other, {}));
   EXPECT_EQ(decisions_.asked.size(), 1u);
+}
+
+TEST_F(ApprovalReconcilerTest, DecidesNothingYetWhileItMayNotLookAtTheAdmissionPolicy) {
+  policy_error_ = Error{ErrorCode::kDenied, "forbidden"};
+  Apply();
+  EXPECT_FALSE(reconciler_.Reconcile(kApproval, {})) << "tried again, ever more seldom";
+  EXPECT_TRUE(decisions_.asked.empty());
+  EXPECT_EQ(Shown(), json::object());
+  policy_error_.reset();
+  Reconcile();
+  EXPECT_EQ(Shown()["phase"], "Applied");
+}
+
+TEST_F(ApprovalReconcilerTest, TellsWhatCameOfADecisionWhateverBecameOfTheAdmissionPolicy) {
+  Apply();
+  patch_error_ = Error{ErrorCode::kUnavailable, "connection refused", true};
+  EXPECT_FALSE(reconciler_.Reconcile(kApproval, {}));
+  patch_error_.reset();
+  ASSERT_TRUE(api_.Delete(kAdmissionPolicyBindings, {"", "ybisapprovals.ybis.dev"}, {}, {}));
+  Reconcile();
+  EXPECT_EQ(Shown()["phase"], "Applied") << "it has decided";
 }
 
 struct VerdictCase {

@@ -50,9 +50,9 @@ Snapshot WithJob(RunState state, const json& job = json::object(), const json& s
 }
 
 Snapshot HeldAs(const char* reason, const json& spec = json::object(),
-                std::optional<TimePoint> until = std::nullopt) {
+                std::optional<std::chrono::seconds> left = std::nullopt) {
   Snapshot snapshot = With(RunState::kQueued, spec);
-  snapshot.run->hold = control::Hold{reason, "why", until};
+  snapshot.run->hold = control::Hold{reason, "why", left};
   return snapshot;
 }
 
@@ -738,14 +738,37 @@ TEST(DecideTask, WaitsWhenAQuotaForbidsTheJob) {
   EXPECT_EQ(Of<HoldRun>(refused).at(0).reason, "JobForbidden");
   EXPECT_TRUE(Of<HoldRun>(refused).at(0).retry_after);
 
-  Snapshot held = HeldAs("JobForbidden", json::object(), kNow + std::chrono::seconds(20));
+  Snapshot held = HeldAs("JobForbidden", json::object(), std::chrono::seconds(200));
   const Plan waits = DecideIt(held);
   EXPECT_EQ(ConditionOf(waits, "Succeeded").reason, "JobForbidden");
-  EXPECT_EQ(waits.requeue_after, Duration(std::chrono::seconds(20)));
+  EXPECT_EQ(waits.requeue_after, Duration(std::chrono::seconds(200)));
   EXPECT_EQ(Of<EmitEvent>(waits).at(0).reason, "JobForbidden");
   EXPECT_TRUE(Of<EmitEvent>(DecideIt(WithStatusWritten(held, waits))).empty()) << "told once";
-  held.run->hold->until = kNow;
+  held.run->hold->left = std::chrono::seconds(0);
   EXPECT_EQ(Of<ReleaseRun>(DecideIt(held)).size(), 1u);
+  held.admitted = true;
+  EXPECT_TRUE(Of<ReleaseRun>(DecideIt(held)).empty()) << "once in one reconcile";
+}
+
+TEST(DecideTask, LeavesARefusedJobShownWhileItsRunOnlyWaitsForATurnToTryAgain) {
+  const Snapshot held = HeldAs("JobForbidden", json::object(), std::chrono::seconds(20));
+  Snapshot queued = WithStatusWritten(held, DecideIt(held));
+  queued.run->hold.reset();
+  EXPECT_TRUE(DecideIt(queued).actions.empty());
+  queued.task.meta.generation = queued.run->generation = 4;
+  const Plan edited = DecideIt(queued);
+  EXPECT_EQ(ConditionOf(edited, "Succeeded").reason, "JobForbidden");
+  EXPECT_EQ(Of<PatchStatus>(edited).at(0).status.observed_generation, 4);
+  queued.run->run_id = "aaaa1111-2";
+  EXPECT_EQ(ConditionOf(DecideIt(queued), "Succeeded").reason, "Queued") << "another run's";
+}
+
+TEST(DecideTask, ANewTokenLetsNoRunGoThatARefusedEditHolds) {
+  const json unheard_of = {{"model", {{"name", "unheard-of"}}}, {"rerun", {{"token", "2"}}}};
+  const Plan kept = DecideIt(HeldAs("ModelNotAllowed", unheard_of));
+  EXPECT_TRUE(Of<ReleaseRun>(kept).empty());
+  EXPECT_EQ(ConditionOf(kept, "Accepted").reason, "ModelNotAllowed");
+  EXPECT_EQ(Of<ReleaseRun>(DecideIt(HeldAs("ModelNotAllowed", {{"rerun", {{"token", "2"}}}}))).size(), 1u);
 }
 
 }  // namespace

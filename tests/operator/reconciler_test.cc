@@ -15,6 +15,7 @@ using nlohmann::json;
 
 const kube::Key kTask{"team", "fix"};
 const kube::Key kJob{"team", std::string("ybis-") + kRun};
+constexpr std::chrono::seconds kOver{0};
 
 class TaskReconcilerTest : public ::testing::Test {
  protected:
@@ -234,16 +235,67 @@ TEST_F(TaskReconcilerTest, WaitsForAQuotaAndGoesOnOnceThereIsRoom) {
   EXPECT_EQ(ReasonOf("Succeeded"), "JobForbidden");
   EXPECT_EQ(Phase(), "Queued") << "it holds no place while others could have it";
   EXPECT_EQ(events_.entries.size(), 1u);
-  clock_.Advance(std::chrono::seconds(61));
-  records_.Find(kRun)->hold->until = kNow;
+  records_.Find(kRun)->hold->left = kOver;
   Watch();
   EXPECT_TRUE(Reconcile().requeue_after) << "it is refused again";
   EXPECT_EQ(events_.entries.size(), 1u) << "and told once";
   create_error_.reset();
-  records_.Find(kRun)->hold->until = kNow;
+  records_.Find(kRun)->hold->left = kOver;
   Watch();
   Reconcile();
   EXPECT_EQ(ReasonOf("Succeeded"), "Running");
+}
+
+TEST_F(TaskReconcilerTest, WritesNothingWhileARefusedRunWaitsForRoomToTryAgain) {
+  create_error_ = Error{ErrorCode::kDenied, "exceeded quota"};
+  Reconcile();
+  Watch();
+  writes_.clear();
+  records_.Find(kRun)->hold->left = kOver;
+  records_.has_room = false;
+  Reconcile();
+  Reconcile();
+  EXPECT_FALSE(records_.Find(kRun)->hold) << "it is in the queue";
+  EXPECT_TRUE(writes_.empty()) << "what is shown is still so";
+  records_.has_room = true;
+  ASSERT_TRUE(records_.Admit());
+  Reconcile();
+  EXPECT_TRUE(records_.Find(kRun)->hold);
+  EXPECT_EQ(writes_, (std::map<std::string, int>{{"create jobs", 1}}));
+  EXPECT_EQ(ReasonOf("Succeeded"), "JobForbidden");
+  EXPECT_EQ(events_.entries.size(), 1u) << "told once";
+}
+
+TEST_F(TaskReconcilerTest, AsksAQuotaOnceInOneLookHoweverShortTheWait) {
+  records_.holds_end_at_once = true;
+  create_error_ = Error{ErrorCode::kDenied, "exceeded quota"};
+  EXPECT_TRUE(Reconcile().requeue_after);
+  EXPECT_EQ(writes_["create jobs"], 1);
+  EXPECT_EQ(records_.Find(kRun)->state, RunState::kQueued);
+  EXPECT_EQ(ReasonOf("Succeeded"), "JobForbidden");
+  Watch();
+  EXPECT_TRUE(Reconcile().requeue_after) << "released, refused and held again";
+  EXPECT_EQ(writes_["create jobs"], 2);
+}
+
+TEST_F(TaskReconcilerTest, KeepsARunThatIsHeldForARefusedEditUntilTheEditIsMended) {
+  records_.has_room = false;
+  Reconcile();
+  Apply(TaskObject({{"repository", {{"credentialsSecretRef", {{"name", "git-login"}}}}}}));
+  records_.Find(kRun)->generation = 2;
+  Reconcile();
+  EXPECT_EQ(ReasonOf("Accepted"), "SecretNotFound");
+  ASSERT_TRUE(records_.Find(kRun)->hold);
+  records_.has_room = true;
+  Apply(TaskObject(
+      {{"repository", {{"credentialsSecretRef", {{"name", "git-login"}}}}}, {"rerun", {{"token", "2"}}}}));
+  Reconcile();
+  EXPECT_TRUE(records_.Find(kRun)->hold) << "a token mends nothing";
+  ASSERT_TRUE(
+      api_.Create(kube::kSecrets, {{"metadata", {{"name", "git-login"}, {"namespace", "team"}}}}, {}));
+  Watch();
+  Reconcile();
+  EXPECT_EQ(Phase(), "Running");
 }
 
 TEST_F(TaskReconcilerTest, GivesTheTurnOfASuspendedRunToOthersAndStartsItOnceItIsLetGo) {

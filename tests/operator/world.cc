@@ -180,8 +180,8 @@ Status FakeRecords::HoldBack(const std::string& run_id, const std::string& reaso
   if (run == nullptr) return ybis::Fail(ErrorCode::kNotFound, "no run " + run_id);
   if (run->state != RunState::kQueued && run->state != RunState::kDispatched) return {};
   run->state = RunState::kQueued;
-  run->hold = control::Hold{reason, message, std::nullopt};
-  if (retry_after) run->hold->until = kNow + *retry_after;
+  run->hold = control::Hold{reason, message, retry_after};
+  if (retry_after && holds_end_at_once) run->hold->left = std::chrono::seconds(0);
   return {};
 }
 

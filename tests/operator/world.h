@@ -50,6 +50,7 @@ class FakeRecords final : public control::TaskRecords, public LostHolders, publi
  public:
   std::map<std::string, std::vector<control::RunRecord>> runs;  ///< by task UID, oldest first
   bool has_room = true;
+  bool holds_end_at_once = false;  ///< those that end by themselves
   int submits = 0;
   std::map<std::string, control::Wait> waits;  ///< by run
   std::function<void()> before_wait;           ///< what happens just before somebody asks for a wait

@@ -16,11 +16,13 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What an entry of a dump may be. Functions, extensions and the like would run with the database's rights;
-/// none of our migrations makes any. Triggers are the journal's alone, and those call no function of ours.
+/// none of our migrations makes any. Triggers are those of what is append-only, and call no function of ours.
 constexpr std::string_view kKinds[] = {"TABLE DATA",       "TABLE",      "SEQUENCE OWNED BY",
                                        "SEQUENCE SET",     "SEQUENCE",   "FK CONSTRAINT",
                                        "CHECK CONSTRAINT", "CONSTRAINT", "INDEX",
                                        "DEFAULT",          "TRIGGER"};
+
+constexpr std::string_view kAppendOnly[] = {"events", "approvals", "_journal"};
 
 constexpr const char* kPrograms[] = {"pg_dump", "pg_restore", "psql"};
 
@@ -50,7 +52,9 @@ std::string Reason(const std::string& text) {
 }
 
 bool BelongsToUs(const DumpEntry& entry, const std::vector<store::Relation>& relations) {
-  if (entry.kind == "TRIGGER") return entry.name == "events";
+  if (entry.kind == "TRIGGER") {
+    return std::find(std::begin(kAppendOnly), std::end(kAppendOnly), entry.name) != std::end(kAppendOnly);
+  }
   return std::any_of(relations.begin(), relations.end(), [&](const store::Relation& relation) {
     if (entry.name == relation.name) return true;
     // Indexes and the sequences of identity columns carry their table's name before their own.

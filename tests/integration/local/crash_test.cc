@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "store/database.h"
 #include "tests/integration/local/machine.h"
 
 namespace ybis::testing {
@@ -50,6 +51,24 @@ TEST_F(LocalCrash, AWorkerTakesUpWhatIsQueued) {
   ExpectDelivered("queued", repository);
   worker.Signal(SIGTERM);
   EXPECT_EQ(worker.Wait(30s), 0) << WorkerLog();
+}
+
+TEST_F(LocalCrash, AWorkerFindsWhatNobodyToldItOf) {
+  const std::string repository = CreateSlow("untold");
+  store::Pool pool({.url = machine_.DatabaseUrl(), .size = 1});
+  ASSERT_TRUE(pool.Execute("CREATE TABLE aside AS SELECT * FROM queue", {}, {}));
+  ASSERT_TRUE(pool.Execute("DELETE FROM queue", {}, {}));
+  Background worker(machine_.Worker(), machine_.env(), machine_.path() / "worker.log");
+  const auto listens = [&pool] {
+    const auto rows =
+        pool.Execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'", {}, {});
+    return rows && (*rows)[0].Int(0) > 0;
+  };
+  for (int i = 0; i < 600 && !listens(); ++i) std::this_thread::sleep_for(50ms);
+  ASSERT_TRUE(listens()) << WorkerLog();
+  std::this_thread::sleep_for(500ms);  // it looks once more when it begins to listen
+  ASSERT_TRUE(pool.Execute("INSERT INTO queue SELECT * FROM aside", {}, {})) << "without a notification";
+  ExpectDelivered("untold", repository);
 }
 
 TEST_F(LocalCrash, AKilledWorkersRunIsTakenUpByTheNextFromItsCheckpoint) {

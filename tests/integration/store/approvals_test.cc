@@ -317,7 +317,9 @@ TEST(Approvals, TheSameKeyDecidesOnceAndTellsWhatCameOfIt) {
   Approvals approvals(world.pool);
   const std::string run_id = Blocked(world);
   const auto request = Request(run_id);
+  EXPECT_FALSE(*approvals.Known(request.key, {}));
   const auto first = Decide(approvals, request);
+  EXPECT_TRUE(*approvals.Known(request.key, {}));
   const auto again = Decide(approvals, request);
   EXPECT_EQ(again.verdict, ApprovalVerdict::kDecided);
   EXPECT_EQ(again.message, first.message);

@@ -52,19 +52,6 @@ struct Artifacts {
   int64_t epoch = 0;
 };
 
-/// Until another session of the database waits for a lock.
-bool SomebodyWaits(World& world) {
-  for (int i = 0; i < 500; ++i) {
-    if (Count(world.pool,
-              "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
-              "WHERE a.datname = current_database() AND NOT l.granted") > 0) {
-      return true;
-    }
-    std::this_thread::sleep_for(10ms);
-  }
-  return false;
-}
-
 TEST(RecordCleanUp, DeletesOldContentsThatNoRunNamesAndNoOthers) {
   World world(Server().NewDatabase());
   Artifacts artifacts(world);
@@ -101,6 +88,47 @@ TEST(RecordCleanUp, ComesRoundToEveryContentAndLooksAtSoManyAtATime) {
   YBIS_ASSERT_OK(first);
   EXPECT_LE(first->blobs, RecordCleanUp::kLooks);
   EXPECT_EQ(first->blobs + SweepAll(clean_up, kBlobs).blobs, kBlobs);
+  EXPECT_EQ(Blobs(world), 0);
+}
+
+TEST(RecordCleanUp, LooksAtSoManyBytesInOneStepAndAtOneContentAtLeast) {
+  World world(Server().NewDatabase());
+  YBIS_ASSERT_OK(
+      world.pool.Execute("INSERT INTO blobs (digest, size, bytes, created) SELECT i::text, i * 100, 'x', "
+                         "now() - interval '2 hours' FROM generate_series(1, 5) i",
+                         {}, {}));
+  std::vector<int64_t> looked;
+  std::string after;
+  do {
+    const auto swept = world.pool.Single(
+        [&](Transaction& tx) { return ArtifactStore(tx).DeleteUnnamed(after, 10, 350, 1h); },
+        std::stop_token{});
+    YBIS_ASSERT_OK(swept);
+    EXPECT_EQ(swept->deleted, swept->looked);
+    looked.push_back(swept->looked);
+    after = swept->last;
+  } while (!after.empty());
+  EXPECT_EQ(looked, (std::vector<int64_t>{2, 1, 1, 1}));
+  EXPECT_EQ(Blobs(world), 0);
+}
+
+TEST(RecordCleanUp, GetsThroughWhatTakesTooLongAsAWhole) {
+  World world(Server().NewDatabase());
+  YBIS_ASSERT_OK(world.pool.Execute(
+      "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); "
+      "RETURN OLD; END $$",
+      {}, {}));
+  YBIS_ASSERT_OK(world.pool.Execute(
+      "CREATE TRIGGER slow BEFORE DELETE ON blobs FOR EACH ROW EXECUTE FUNCTION slow()", {}, {}));
+  YBIS_ASSERT_OK(
+      world.pool.Execute("INSERT INTO blobs (digest, size, bytes, created) SELECT 'sha256:' || i, 1, 'x', "
+                         "now() - interval '2 hours' FROM generate_series(1, 60) i",
+                         {}, {}));
+  auto settings = SettingsFor(world.url);
+  settings.statement_timeout = 500ms;
+  store::Pool pool(settings);
+  RecordCleanUp clean_up(pool);
+  for (int i = 0; i < 20 && Blobs(world) > 0; ++i) (void)clean_up.Sweep({});
   EXPECT_EQ(Blobs(world), 0);
 }
 
@@ -142,7 +170,7 @@ TEST(RecordCleanUp, ContentThatIsJustBeingDeletedIsKeptAnew) {
   std::jthread putter;
   const auto deleted = world.pool.Transact(
       [&](Transaction& tx) -> Result<int64_t> {
-        YBIS_ASSIGN(const auto swept, ArtifactStore(tx).DeleteUnnamed("", 10, 1h));
+        YBIS_ASSIGN(const auto swept, ArtifactStore(tx).DeleteUnnamed("", 10, 1000, 1h));
         putter = std::jthread([&] { artifacts.Put("again", "old"); });
         EXPECT_TRUE(SomebodyWaits(world)) << "whoever gives the content waits for the clean-up";
         return swept.deleted;

@@ -52,6 +52,8 @@ int64_t Claimed(World& world, const std::string& run_id, const std::string& hold
 
 api::NodeReport NodeReportOf(int64_t epoch, int64_t seq, const std::string& node = "planner");
 api::FinishReport FinishOf(int64_t epoch, const std::string& outcome = "Completed");
+/// Until another session of the database waits for a lock; false when none does for seconds.
+bool SomebodyWaits(World& world);
 /// One number from a statement.
 int64_t Count(store::Pool& pool, const std::string& sql, const store::Params& params = {});
 

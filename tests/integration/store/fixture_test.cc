@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/digest.h"
 
@@ -89,6 +90,18 @@ api::FinishReport FinishOf(int64_t epoch, const std::string& outcome) {
   report.epoch = epoch;
   report.outcome = outcome;
   return report;
+}
+
+bool SomebodyWaits(World& world) {
+  for (int i = 0; i < 500; ++i) {
+    if (Count(world.pool,
+              "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+              "WHERE a.datname = current_database() AND NOT l.granted") > 0) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
 }
 
 int64_t Count(store::Pool& pool, const std::string& sql, const store::Params& params) {

@@ -27,21 +27,29 @@ TEST(Journal, EveryEntryHasItsRunsTraceIdWhichTheRunnerHearsToo) {
   for (const auto& entry : *entries) EXPECT_EQ(entry.trace_id, trace) << entry.type;
 }
 
-TEST(Journal, RefusesChangesAndRemovals) {
+TEST(Journal, LikeTheAuditAndTheSystemJournalRefusesChangesAndRemovals) {
   World world(Server().NewDatabase());
   const std::string run = Dispatched(world, "one");
-  const int64_t before = Count(world.pool, "SELECT count(*) FROM events");
-  for (const char* sql : {"UPDATE events SET message = 'other'", "DELETE FROM events"}) {
-    const auto done = world.pool.Transact(
-        [&](store::Transaction& tx) -> Status {
-          YBIS_TRY(tx.Exec(sql));
-          return {};
-        },
-        {}, store::InDoubt::kRepeat);
-    ASSERT_FALSE(done) << sql;
-    EXPECT_NE(done.error().message.find("append-only"), std::string::npos) << done.error().message;
+  YBIS_ASSERT_OK(world.pool.Execute(
+      "INSERT INTO approvals (key, run_id, seq, subject_digest, decision, approver, verdict) "
+      "VALUES ('k', $1, 0, '', 'Approve', 'ada', 'Stale')",
+      {run}, {}));
+  for (const std::string table : {"events", "approvals", "_journal"}) {
+    const int64_t before = Count(world.pool, "SELECT count(*) FROM " + table);
+    EXPECT_GT(before, 0);
+    for (const std::string& sql :
+         {"UPDATE " + table + " SET message = 'other'", "DELETE FROM " + table, "TRUNCATE " + table}) {
+      const auto done = world.pool.Transact(
+          [&](store::Transaction& tx) -> Status {
+            YBIS_TRY(tx.Exec(sql));
+            return {};
+          },
+          {}, store::InDoubt::kRepeat);
+      ASSERT_FALSE(done) << sql;
+      EXPECT_NE(done.error().message.find("append-only"), std::string::npos) << done.error().message;
+    }
+    EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM " + table), before);
   }
-  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM events"), before);
 }
 
 TEST(Journal, IsAnArtifactThatIsNeverBehindAndThatNoRunnerCanForge) {

@@ -51,7 +51,8 @@ void FillTables(World& world) {
     YBIS_ASSERT_OK(
         world.queue.Submit(Submission(name, api::Priority::kMedium, "https://git.example/lane.git")));
   }
-  YBIS_ASSERT_OK(world.queue.HoldBack(Dispatched(world, kHeldTask), "Suspended", "", std::nullopt));
+  YBIS_ASSERT_OK(
+      world.queue.HoldBack(Dispatched(world, kHeldTask), "JobForbidden", "", std::chrono::seconds(30)));
 }
 
 /// Everything that the catalog has about our tables, a line each: options, columns, constraints, indexes,

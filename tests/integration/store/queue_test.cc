@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <set>
 #include <thread>
 
@@ -243,9 +245,10 @@ TEST(TaskQueue, AHeldRunHasNeitherTurnNorPlaceUntilItIsReleased) {
   EXPECT_EQ(held.state, RunState::kQueued);
   ASSERT_TRUE(held.hold);
   EXPECT_EQ(held.hold->reason, "JobForbidden");
-  ASSERT_TRUE(held.hold->until);
-  EXPECT_GT(*held.hold->until, held.created + std::chrono::seconds(50));
-  EXPECT_FALSE(world.ledger.GetRun(second, {})->hold->until);
+  ASSERT_TRUE(held.hold->left);
+  EXPECT_GT(*held.hold->left, std::chrono::seconds(50));
+  EXPECT_LE(*held.hold->left, std::chrono::seconds(60));
+  EXPECT_FALSE(world.ledger.GetRun(second, {})->hold->left);
   EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM events WHERE type = 'RUN_HELD'"), 2);
 
   YBIS_ASSERT_OK(world.queue.Release(second));
@@ -260,6 +263,52 @@ TEST(TaskQueue, AHeldRunHasNeitherTurnNorPlaceUntilItIsReleased) {
   Claimed(world, second);
   YBIS_ASSERT_OK(world.queue.HoldBack(second, "Suspended", "too late", std::nullopt));
   EXPECT_EQ(world.ledger.GetRun(second, {})->state, RunState::kRunning);
+}
+
+TEST(TaskQueue, ARunThatIsRefusedAgainAndAgainWaitsLongerEachTimeAndIsToldOnce) {
+  World world(Server().NewDatabase());
+  auto submission = Submission("a");
+  const std::string run = world.queue.Submit(submission)->run_id;
+  const auto refuse = [&](std::chrono::seconds wanted, const std::string& message) {
+    YBIS_EXPECT_OK(world.queue.HoldBack(run, "JobForbidden", message, 30s));
+    const auto held = world.ledger.GetRun(run, {}).value();
+    ASSERT_TRUE(held.hold && held.hold->left);
+    EXPECT_LE(*held.hold->left, wanted);
+    EXPECT_GT(*held.hold->left, wanted - 10s);
+    EXPECT_EQ(held.hold->message, message) << "the newest";
+  };
+  const auto try_again = [&] {
+    YBIS_EXPECT_OK(world.queue.Release(run));
+    EXPECT_EQ(world.queue.Admit()->size(), 1u);
+  };
+  const auto told = [&](const char* type) {
+    return Count(world.pool, "SELECT count(*) FROM events WHERE type = $1", {type});
+  };
+  for (const auto wanted : {30s, 60s, 120s, 240s, 480s, 900s, 900s}) {
+    refuse(wanted, fmt::format("used: {}", wanted.count()));
+    refuse(wanted, "told anew");
+    try_again();
+  }
+  for (const char* type : {"RUN_QUEUED", "RUN_DISPATCHED", "RUN_HELD"}) EXPECT_EQ(told(type), 1) << type;
+
+  refuse(900s, "");
+  submission.generation = 2;
+  YBIS_ASSERT_OK(world.queue.Submit(submission));
+  EXPECT_LE(*world.ledger.GetRun(run, {})->hold->left, 0s) << "an edit may have mended it";
+  YBIS_ASSERT_OK(world.queue.HoldBack(run, "Suspended", "", std::nullopt));
+  EXPECT_FALSE(world.ledger.GetRun(run, {})->hold->left);
+  try_again();
+  EXPECT_EQ(told("RUN_QUEUED"), 2) << "another story";
+  EXPECT_EQ(told("RUN_DISPATCHED"), 2);
+  refuse(30s, "");
+  EXPECT_EQ(told("RUN_HELD"), 2);
+  try_again();
+  refuse(60s, "");
+  try_again();
+  const int64_t epoch = Claimed(world, run);
+  YBIS_ASSERT_OK(world.ledger.Release(run, {epoch, "drained"}, {}));
+  refuse(30s, "");
+  EXPECT_EQ(told("RUN_HELD"), 3) << "a claim begins anew";
 }
 
 TEST(TaskQueue, AHoldStopsTheClockOfTheDeadline) {
@@ -336,6 +385,44 @@ TEST(TaskQueue, AHeldRunFollowsItsTaskAndCanBeCancelled) {
   YBIS_ASSERT_OK(world.queue.Cancel(last, "no more"));
   EXPECT_EQ(world.ledger.GetRun(last, {})->state, RunState::kCancelled);
   EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM holds"), 0);
+}
+
+TEST(TaskQueue, ARunThatEndsWhileItIsReleasedIsOverAndLeavesTheQueue) {
+  World world(Server().NewDatabase());
+  const std::string run = Dispatched(world, "a");
+  YBIS_ASSERT_OK(world.queue.HoldBack(run, "Suspended", "", std::nullopt));
+  std::jthread ender;
+  const auto released = world.pool.Transact(
+      [&](store::Transaction& tx) -> Result<bool> {
+        store::QueueStore queue(tx);
+        YBIS_TRY(queue.Lock());
+        YBIS_ASSIGN(const bool done, queue.Release(run));
+        ender = std::jthread([&] {
+          YBIS_EXPECT_OK(world.queue.Fail(run, {api::FailureClass::kInfra, "Test", "over"}));
+        });
+        EXPECT_TRUE(SomebodyWaits(world));
+        return done;
+      },
+      std::stop_token{});
+  ender.join();
+  YBIS_ASSERT_OK(released);
+  EXPECT_TRUE(*released);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM queue"), 0);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM holds"), 0);
+}
+
+TEST(TaskQueue, ARunThatIsOverIsNotAdmittedWhateverTheQueueSays) {
+  World world(Server().NewDatabase());
+  const std::string run = Dispatched(world, "a");
+  YBIS_ASSERT_OK(world.queue.Fail(run, {api::FailureClass::kInfra, "Test", "over"}));
+  YBIS_ASSERT_OK(
+      world.pool.Execute("INSERT INTO queue (priority, position, run_id, namespace, lane) "
+                         "VALUES (1, nextval('queue_position'), $1, 'default', 'l')",
+                         {run}, {}));
+  YBIS_ASSERT_OK(world.queue.Admit());
+  EXPECT_EQ(world.ledger.GetRun(run, {})->state, RunState::kFailed);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM leases"), 0);
+  EXPECT_EQ(Count(world.pool, "SELECT count(*) FROM queue"), 0);
 }
 
 TEST(TaskQueue, OldHintsAreForgotten) {

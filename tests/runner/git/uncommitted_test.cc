@@ -241,6 +241,27 @@ TEST_F(UncommittedTest, ALinkedWorktreeIsACheckoutToo) {
   EXPECT_EQ(base->found.added, (Paths{"b"}));
 }
 
+TEST_F(UncommittedTest, AGitThatIsKilledOverASettingSaysNothingOfIt) {
+  testing::TempDir folder;
+  Settings settings;
+  settings.private_dir = folder.path() / "private";
+  settings.git = folder.path() / "git";
+  ASSERT_TRUE(WriteFileAtomic(settings.git,
+                              "#!/bin/sh\nfor word; do [ \"$word\" != config ] || kill -9 $$; done\n"
+                              "exec /usr/bin/git \"$@\"\n",
+                              0755));
+  const GitProgram program = GitProgram::Create(settings).value();
+  const Checkout checkout =
+      Checkout::Open(program, source_.path(), {.home = source_.home(), .xdg_config = {}}).value();
+  const auto ignores = checkout.Ignores({});
+  ASSERT_FALSE(ignores) << "what core.excludesFile keeps out would come along";
+  EXPECT_NE(ignores.error().message.find("git config was killed"), std::string::npos)
+      << ignores.error().message;
+  EXPECT_FALSE(checkout.KeepsModes({}));
+  ASSERT_TRUE(WriteFileAtomic(source_.home() / ".gitconfig", "[core\n"));
+  EXPECT_FALSE(volume_.Source().Ignores({})) << "nor does one that cannot read it";
+}
+
 TEST_F(UncommittedTest, CapsNameAFileAndWhatToDo) {
   source_.Commit();
   for (int i = 0; i < 5; ++i) source_.Write("f" + std::to_string(i), std::string(100, 'x'));
