@@ -253,7 +253,7 @@ TEST_F(GatewayHttpTest, WhatIsNotRecordedIsNamed) {
   Start();
   const auto answer = Call("something new");
   ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(answer.error().code, ErrorCode::kUnsupported);
   EXPECT_THAT(answer.error().message, HasSubstr("no recorded answer fits"));
   EXPECT_THAT(answer.error().message, HasSubstr("lacks 'simple'"));
   EXPECT_EQ(Attempts(), 1);
