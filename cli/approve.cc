@@ -120,9 +120,11 @@ int Decide(Context& context, const Options& options) {
   if (!facts) return Explain(context, facts.error());
   Backend& backend = *facts->found.backend;
   const TaskView& task = facts->found.task;
-  if (const Status shown = CheckShown(backend, task); options.kind == DecisionKind::kApprove && !shown) {
-    context.err << shown.error().message << "\n";
-    return kExitUndecided;
+  if (options.kind == DecisionKind::kApprove) {
+    if (const Status shown = CheckShown(backend, task); !shown) {
+      context.err << shown.error().message << "\n";
+      return kExitUndecided;
+    }
   }
   if (!options.yes) {
     std::ostream& people = PeopleOf(context, options);

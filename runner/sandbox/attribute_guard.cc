@@ -157,6 +157,25 @@ int ChangeOwner(const struct stat& info, unsigned user, unsigned group) {
   return same ? 0 : EPERM;
 }
 
+/// One byte and room for one descriptor, as they go over a Unix socket. Async-signal-safe.
+struct DescriptorMessage {
+  DescriptorMessage() {
+    head.msg_iov = &data;
+    head.msg_iovlen = 1;
+    head.msg_control = control;
+    head.msg_controllen = sizeof(control);
+  }
+  DescriptorMessage(const DescriptorMessage&) = delete;
+  DescriptorMessage& operator=(const DescriptorMessage&) = delete;
+
+  cmsghdr* First() { return CMSG_FIRSTHDR(&head); }
+
+  char byte = 0;
+  iovec data{.iov_base = &byte, .iov_len = 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr head{};
+};
+
 }  // namespace
 
 std::span<const int> GuardedCalls() { return kNumbers; }
@@ -189,39 +208,25 @@ AttributeGuard::AttributeGuard(std::vector<std::string> roots, UniqueFd own_end,
 AttributeGuard::~AttributeGuard() { ::shutdown(command_end_.get(), SHUT_RDWR); }
 
 int AttributeGuard::HandOver(int listener) const {
-  char byte = 0;
-  iovec data{.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  DescriptorMessage message;
+  cmsghdr* header = message.First();
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   std::memcpy(CMSG_DATA(header), &listener, sizeof(int));
-  return ::sendmsg(command_end_.get(), &message, MSG_NOSIGNAL) == 1 ? 0 : errno;
+  return ::sendmsg(command_end_.get(), &message.head, MSG_NOSIGNAL) == 1 ? 0 : errno;
 }
 
 namespace {
 
 /// Waits for HandOver; invalid when the guard goes before.
 UniqueFd ReceiveListener(int socket) {
-  char byte = 0;
-  iovec data{.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
+  DescriptorMessage message;
   ssize_t n = 0;
   do {
-    n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    n = ::recvmsg(socket, &message.head, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
-  const cmsghdr* header = n == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
+  const cmsghdr* header = n == 1 ? message.First() : nullptr;
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return UniqueFd();
   int listener = -1;
   std::memcpy(&listener, CMSG_DATA(header), sizeof(int));

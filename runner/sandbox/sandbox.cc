@@ -66,7 +66,7 @@ struct Confinement {
   std::vector<Limit> limits;
   UniqueFd landlock;                         ///< invalid = none
   std::vector<sock_filter> seccomp;          ///< empty = none
-  std::vector<sock_filter> seccomp_own_ipc;  ///< with System V objects of its own
+  std::vector<sock_filter> seccomp_own_ipc;  ///< with System V objects of its own; empty = no other than that
   std::unique_ptr<AttributeGuard> guard;     ///< of the calls that the filter does not judge itself
 
   int Apply() {
@@ -82,7 +82,8 @@ struct Confinement {
     }
     if (seccomp.empty()) return 0;
     int listener = -1;
-    const int error = InstallSeccompFilter(own_ipc ? seccomp_own_ipc : seccomp, &listener);
+    std::vector<sock_filter>& filter = own_ipc && !seccomp_own_ipc.empty() ? seccomp_own_ipc : seccomp;
+    const int error = InstallSeccompFilter(filter, &listener);
     return error != 0 || listener < 0 ? error : guard->HandOver(listener);
   }
 
@@ -114,10 +115,12 @@ Result<std::shared_ptr<Confinement>> Confine(const SandboxPolicy& policy, const 
   }
   if (support.seccomp) {
     YBIS_ASSIGN(confinement->seccomp, CompileSeccompFilter(policy, support.landlock_abi, ::getpid()));
-    SandboxPolicy own_ipc = policy;
-    own_ipc.sysv_ipc = true;
-    YBIS_ASSIGN(confinement->seccomp_own_ipc,
-                CompileSeccompFilter(own_ipc, support.landlock_abi, ::getpid()));
+    if (!policy.sysv_ipc) {
+      SandboxPolicy own_ipc = policy;
+      own_ipc.sysv_ipc = true;
+      YBIS_ASSIGN(confinement->seccomp_own_ipc,
+                  CompileSeccompFilter(own_ipc, support.landlock_abi, ::getpid()));
+    }
     std::vector<std::filesystem::path> roots = policy.writable;
     roots.push_back(policy.temp);
     YBIS_ASSIGN(confinement->guard, AttributeGuard::Make(roots));
